@@ -1,0 +1,62 @@
+# Entry points; `make` alone lists them. Each runs `setup` first, which does nothing when all is there.
+
+PREFIX ?= /usr/local
+OUT ?= demo-out
+export PREFIX DESTDIR GSTPLUGINDIR
+
+CARGO ?= cargo
+# Always the whole workspace: with -p cargo would choose other features for shared dependencies and
+# compile them, and libtorch's bindings with them, a second time.
+CARGO_FLAGS = --release --workspace --locked
+
+.DEFAULT_GOAL := help
+# cargo is parallel itself, and two of them at once would only wait for each other.
+.NOTPARALLEL:
+.PHONY: help setup build demo test lint deny bench gpu-check install uninstall clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: system packages (with sudo), libtorch
+	@scripts/setup.sh
+
+build: setup ## build everything, optimised, into target/release
+	$(CARGO) build $(CARGO_FLAGS) --lib --bins --examples
+
+demo: export GST_PLUGIN_PATH = $(CURDIR)/target/release
+demo: build ## outline the main object of a clip: INPUT=file, uri or /dev/videoN (default: a rendered scene), OUT=demo-out
+	target/release/examples/demo $(if $(INPUT),--input "$(INPUT)") --out "$(OUT)"
+
+# The tests load the libraries that `build` leaves in target/release.
+test: build ## run all tests: TESTFLAGS="-- name" for some
+	$(CARGO) test $(CARGO_FLAGS) $(TESTFLAGS)
+
+lint: setup ## check formatting, clippy and documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(CARGO_FLAGS) --no-deps
+
+deny: ## check dependencies: licences, advisories, sources
+	@$(CARGO) deny --version >/dev/null 2>&1 || \
+		{ echo "cargo-deny is missing: $(CARGO) install --locked cargo-deny" >&2; exit 1; }
+	$(CARGO) deny check
+
+bench: export GST_PLUGIN_PATH = $(CURDIR)/target/release
+bench: build ## measure speed: BENCHFLAGS="..."
+	target/release/examples/bench $(BENCHFLAGS)
+
+gpu-check: build ## run the tests that need a CUDA GPU
+	$(CARGO) test $(CARGO_FLAGS) --features casm-tests/cuda-tests --test cuda $(TESTFLAGS)
+
+install: ## install what `make build` built: PREFIX=/usr/local, DESTDIR, GSTPLUGINDIR
+	@scripts/install.sh install
+
+uninstall: ## remove what `make install` installed
+	@scripts/install.sh uninstall
+
+clean: ## remove what was built
+	$(CARGO) clean
+	rm -rf demo-out
+
+distclean: clean ## remove libtorch as well
+	rm -rf third_party

@@ -1,0 +1,146 @@
+//! The border behind which tensors live: pixels in, mask and logits out.
+//!
+//! An engine is opened from a [`Checkpoint`](crate::Checkpoint) and [`EngineOptions`], and then
+//! turns batches of pictures at the network's input size into masks at a quarter of it. Nothing of
+//! a tensor library is visible here, so that a second engine is one more file beside `torch.rs`.
+
+pub mod abi;
+mod torch;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+
+/// Runs the network of one checkpoint on one device.
+pub trait Engine: Send {
+    /// What was opened, for messages and statistics.
+    fn description(&self) -> &EngineDescription;
+
+    /// Computes masks and logits of `batch` pictures.
+    ///
+    /// `pixels` holds `[batch, S, S, 3]` RGB bytes, S the checkpoint's input size; normalisation is
+    /// the engine's business. `output` is resized as needed and overwritten.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] with the library's own message. The engine can be used again.
+    fn run(&mut self, batch: usize, pixels: &[u8], output: &mut Output) -> Result<()>;
+}
+
+/// What an engine computes for a batch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Output {
+    /// `[batch, S/4, S/4]`, values in [0, 1], 1 = relevant to some classifier.
+    pub masks: Vec<f32>,
+    /// `[batch, classes]`, the encoder's classification before the softmax.
+    pub logits: Vec<f32>,
+}
+
+/// What was opened.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EngineDescription {
+    /// Engine and version, "torch 2.11.0".
+    pub engine: String,
+    /// Where it runs: "cpu", "cuda:0".
+    pub device: String,
+    /// Number format of weights and activations.
+    pub precision: Precision,
+    /// Threads it computes with on the CPU.
+    pub threads: usize,
+}
+
+/// How to open an engine.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EngineOptions {
+    /// Where to run.
+    pub device: Device,
+    /// Number format.
+    pub precision: Precision,
+    /// CPU threads; 0 = one a core.
+    pub threads: usize,
+}
+
+/// Where to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Device {
+    /// The first GPU if there is a usable one, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The CUDA device with this index.
+    Cuda(usize),
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Device::Auto => write!(f, "auto"),
+            Device::Cpu => write!(f, "cpu"),
+            Device::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+impl From<Device> for String {
+    fn from(device: Device) -> String {
+        device.to_string()
+    }
+}
+
+impl TryFrom<String> for Device {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Device> {
+        text.parse()
+    }
+}
+
+impl FromStr for Device {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Device> {
+        let unknown = || Error::Device {
+            device: text.to_owned(),
+            reason: "it is none of auto, cpu, cuda, cuda:N".to_owned(),
+        };
+        match text {
+            "auto" => Ok(Device::Auto),
+            "cpu" => Ok(Device::Cpu),
+            "cuda" => Ok(Device::Cuda(0)),
+            _ => {
+                let index = text.strip_prefix("cuda:").ok_or_else(unknown)?;
+                index.parse().map(Device::Cuda).map_err(|_| unknown())
+            }
+        }
+    }
+}
+
+/// Number format of weights and activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// The fastest that keeps the results; f32 for now.
+    #[default]
+    Auto,
+    /// 32-bit floating point.
+    F32,
+    /// 16-bit floating point with f32's range.
+    Bf16,
+    /// 16-bit IEEE floating point.
+    F16,
+}
+
+/// Opens the engine for `checkpoint`, loading its library now.
+///
+/// # Errors
+/// [`Error::EngineLibrary`] if the engine's library or libtorch is missing, [`Error::Device`],
+/// [`Error::Weights`], [`Error::Engine`].
+pub fn open(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Box<dyn Engine>> {
+    checkpoint.header().require_decoder(checkpoint.origin())?;
+    Ok(Box::new(torch::TorchEngine::open(checkpoint, options)?))
+}

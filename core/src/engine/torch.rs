@@ -1,0 +1,243 @@
+//! The libtorch engine, loaded from `libcasm.so` when it is first needed.
+//!
+//! The only file of this crate with `unsafe`: it opens a shared library and calls its table.
+
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, OsStr, c_void};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use libloading::os::unix::Library;
+
+use super::abi::{
+    ABI_VERSION, Bytes, ENTRY_POINT, EngineAbi, EntryPoint, Floats, Reply, WireError,
+};
+use super::{Engine, EngineDescription, EngineOptions, Output};
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+
+const NAME: &str = "torch";
+/// The engine's file.
+const LIBRARY: &str = "libcasm.so";
+/// A folder to look into first.
+const LIBRARY_DIR_VARIABLE: &str = "CASM_ENGINE_DIR";
+
+/// An engine inside `libcasm.so`.
+pub(super) struct TorchEngine {
+    abi: &'static EngineAbi,
+    handle: *mut c_void,
+    description: EngineDescription,
+    input_size: usize,
+    mask_size: usize,
+    classes: usize,
+}
+
+// SAFETY: the handle is an engine that is `Send` on its own side, and `run` takes `&mut self`, so no
+// two threads are in it at once.
+unsafe impl Send for TorchEngine {}
+
+impl TorchEngine {
+    pub(super) fn open(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<TorchEngine> {
+        let abi = load()?;
+        let json = serde_json::to_vec(options).map_err(|error| failure(error.to_string()))?;
+        let mut reply = Reply::empty();
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: the borrowed bytes and the reply outlive the call; the table is the library's own.
+        let status = unsafe {
+            (abi.open)(
+                lend(checkpoint.bytes()),
+                lend(&json),
+                &mut reply,
+                &mut handle,
+            )
+        };
+        if status != 0 || handle.is_null() {
+            return Err(error_of(&reply));
+        }
+        let header = checkpoint.header();
+        let mut engine = TorchEngine {
+            abi,
+            handle,
+            description: EngineDescription::default(),
+            input_size: header.input.size as usize,
+            mask_size: header.mask_size(),
+            classes: header.network.classes(),
+        };
+        // After the handle has its owner, so that a reply that cannot be read still frees the engine.
+        engine.description =
+            serde_json::from_slice(reply.as_bytes()).map_err(|error| failure(error.to_string()))?;
+        Ok(engine)
+    }
+}
+
+impl Engine for TorchEngine {
+    fn description(&self) -> &EngineDescription {
+        &self.description
+    }
+
+    fn run(&mut self, batch: usize, pixels: &[u8], output: &mut Output) -> Result<()> {
+        // Checked here as well, because the other side trusts the lengths.
+        if batch == 0 || pixels.len() != batch * self.input_size * self.input_size * 3 {
+            return Err(failure(format!(
+                "{} bytes are not {batch} pictures",
+                pixels.len()
+            )));
+        }
+        output
+            .masks
+            .resize(batch * self.mask_size * self.mask_size, 0.0);
+        output.logits.resize(batch * self.classes, 0.0);
+        let mut reply = Reply::empty();
+        // SAFETY: the handle is open, and all memory is borrowed for the call.
+        let status = unsafe {
+            (self.abi.run)(
+                self.handle,
+                batch,
+                lend(pixels),
+                lend_mut(&mut output.masks),
+                lend_mut(&mut output.logits),
+                &mut reply,
+            )
+        };
+        if status == 0 {
+            Ok(())
+        } else {
+            Err(error_of(&reply))
+        }
+    }
+}
+
+impl Drop for TorchEngine {
+    fn drop(&mut self) {
+        // SAFETY: the handle came from `open` and is closed once.
+        unsafe { (self.abi.close)(self.handle) }
+    }
+}
+
+fn lend(bytes: &[u8]) -> Bytes {
+    Bytes {
+        data: bytes.as_ptr(),
+        len: bytes.len(),
+    }
+}
+
+fn lend_mut(numbers: &mut [f32]) -> Floats {
+    Floats {
+        data: numbers.as_mut_ptr(),
+        len: numbers.len(),
+    }
+}
+
+fn failure(reason: String) -> Error {
+    Error::Engine {
+        engine: NAME.to_owned(),
+        reason,
+    }
+}
+
+fn error_of(reply: &Reply) -> Error {
+    match serde_json::from_slice::<WireError>(reply.as_bytes()) {
+        Ok(error) => error.into_error(NAME),
+        Err(_) => failure("it gave no reason".to_owned()),
+    }
+}
+
+/// The library's table; opens the library at the first success and keeps it for good, because
+/// libtorch does not survive being unloaded. A failure is not remembered: the next start tries again.
+fn load() -> Result<&'static EngineAbi> {
+    static LOADED: Mutex<Option<&'static EngineAbi>> = Mutex::new(None);
+    let mut loaded = LOADED
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    if let Some(abi) = *loaded {
+        return Ok(abi);
+    }
+    let unavailable = |reason: String| Error::EngineLibrary {
+        engine: NAME,
+        reason,
+    };
+    let candidates = candidates();
+    let path = candidates.iter().find(|path| path.is_file()).ok_or_else(|| {
+        let folders: Vec<_> =
+            candidates.iter().filter_map(|path| path.parent()).map(|dir| dir.display().to_string()).collect();
+        unavailable(format!(
+            "{LIBRARY} is in none of {}; install it with `make install`, or name its folder in {LIBRARY_DIR_VARIABLE}",
+            folders.join(", ")
+        ))
+    })?;
+    // SAFETY: our own library; its initialisers and libtorch's have no preconditions.
+    let library =
+        unsafe { Library::new(path) }.map_err(|error| unavailable(explain(path, &error)))?;
+    // SAFETY: the symbol has this type in every version of the library.
+    let abi = unsafe {
+        let entry = library
+            .get::<EntryPoint>(ENTRY_POINT.as_bytes())
+            .map_err(|error| unavailable(format!("{} is not casm's: {error}", path.display())))?;
+        entry().as_ref()
+    };
+    let abi = abi
+        .filter(|abi| abi.version == ABI_VERSION)
+        .ok_or_else(|| {
+            unavailable(format!(
+                "{} is of another version of casm; install both together",
+                path.display()
+            ))
+        })?;
+    std::mem::forget(library);
+    *loaded = Some(abi);
+    Ok(abi)
+}
+
+/// The loader's message names the file that is missing; the remedy depends on which.
+fn explain(path: &Path, error: &libloading::Error) -> String {
+    let message = std::error::Error::source(error)
+        .map_or_else(|| error.to_string(), |source| source.to_string());
+    format!(
+        "{message} (needed by {}); libtorch 2.11 must be found: run `make setup` in casm's source folder, \
+         or put libtorch's lib folder into LD_LIBRARY_PATH",
+        path.display()
+    )
+}
+
+/// Where `libcasm.so` may lie: beside this code's own file, or where `make install` puts it.
+fn candidates() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    folders.extend(std::env::var_os(LIBRARY_DIR_VARIABLE).map(PathBuf::from));
+    if let Some(own) = own_folder() {
+        folders.extend(
+            [
+                "",
+                "..",
+                "../casm",
+                "../../casm",
+                "../../../casm",
+                "../lib/casm",
+            ]
+            .map(|way| own.join(way)),
+        );
+    }
+    folders.extend(["/usr/local/lib/casm", "/usr/lib/casm"].map(PathBuf::from));
+    folders
+        .into_iter()
+        .map(|folder| folder.join(LIBRARY))
+        .collect()
+}
+
+/// The folder of the shared library or program that this code is part of.
+fn own_folder() -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    let here = own_folder as *const c_void;
+    // SAFETY: `dladdr` only fills the struct; the name that it points to lives as long as the module.
+    let name = unsafe {
+        let mut info: libc::Dl_info = std::mem::zeroed();
+        if libc::dladdr(here, &mut info) == 0 || info.dli_fname.is_null() {
+            return None;
+        }
+        CStr::from_ptr(info.dli_fname)
+    };
+    let file = Path::new(OsStr::from_bytes(name.to_bytes()))
+        .canonicalize()
+        .ok()?;
+    file.parent().map(Path::to_owned)
+}

@@ -1,0 +1,168 @@
+//! Frame → localization: every stage in one call.
+
+use crate::checkpoint::Checkpoint;
+use crate::engine::{self, Engine, EngineOptions, Output};
+use crate::error::{Error, Result};
+use crate::frame::Frame;
+use crate::geometry::{Geometry, Resize};
+use crate::header::Header;
+use crate::input::InputBuilder;
+use crate::mask::{Binarization, BoundingBox, Component, Mask};
+use crate::network::Upsample;
+
+/// What is done with the mask after the network, and how the frame is laid before it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LocalizeOptions {
+    /// How the frame becomes square.
+    pub resize: Resize,
+    /// How the mask is made binary.
+    pub binarization: Binarization,
+    /// Components smaller than this share of the mask's area give no box; in [0, 1].
+    pub min_area: f64,
+}
+
+/// Where the salient object of one frame is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Localization {
+    /// The mask over the network's input, `[S, S]`.
+    pub mask: Mask,
+    /// Mean of the mask, the share of the picture that is relevant; in [0, 1].
+    pub mask_mean: f64,
+    /// The largest component of the binary mask; `None` if nothing is marked, or all of it is smaller than `min_area`.
+    pub component: Option<Component>,
+    /// Its tightest box in frame pixels.
+    pub bounding_box: Option<BoundingBox>,
+    /// Mean of the mask over the component, in [0, 1]; 0 without one.
+    pub confidence: f64,
+    /// Most probable class of the frame and its probability.
+    pub top_class: Option<(usize, f32)>,
+}
+
+/// Turns frames into [`Localization`]s with one engine.
+pub struct Localizer {
+    header: Header,
+    upsample: Upsample,
+    engine: Box<dyn Engine>,
+    input: InputBuilder,
+    pixels: Vec<u8>,
+    output: Output,
+}
+
+impl Localizer {
+    /// Opens the engine for `checkpoint`.
+    ///
+    /// # Errors
+    /// Those of [`engine::open`].
+    pub fn open(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Localizer> {
+        Ok(Localizer::new(
+            checkpoint.header().clone(),
+            engine::open(checkpoint, options)?,
+        ))
+    }
+
+    /// Uses an engine that is already open for the checkpoint with this `header`.
+    pub fn new(header: Header, engine: Box<dyn Engine>) -> Localizer {
+        let upsample = header
+            .network
+            .decoder
+            .as_ref()
+            .map(|decoder| decoder.upsample)
+            .unwrap_or_default();
+        Localizer {
+            header,
+            upsample,
+            engine,
+            input: InputBuilder::default(),
+            pixels: Vec::new(),
+            output: Output::default(),
+        }
+    }
+
+    /// The checkpoint's header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The engine, for its description.
+    pub fn engine(&self) -> &dyn Engine {
+        self.engine.as_ref()
+    }
+
+    /// Finds the salient object of `frame`.
+    ///
+    /// # Errors
+    /// [`Error::Engine`](crate::Error::Engine) if the network fails.
+    pub fn localize(
+        &mut self,
+        frame: &Frame<'_>,
+        options: &LocalizeOptions,
+    ) -> Result<Localization> {
+        let size = self.header.input.size;
+        let geometry = Geometry::new(options.resize, frame.width(), frame.height(), size);
+        self.input.build(frame, &geometry, &mut self.pixels)?;
+        self.engine.run(1, &self.pixels, &mut self.output)?;
+        if !self.output.masks.iter().all(|value| value.is_finite()) {
+            return Err(Error::Engine {
+                engine: self.engine.description().engine.clone(),
+                reason: "the mask holds values that are not numbers; the model's weights are damaged, or its \
+                         precision is too low: use precision=f32"
+                    .to_owned(),
+            });
+        }
+        let side = self.header.mask_size();
+        let coarse = Mask {
+            width: side,
+            height: side,
+            values: self.output.masks.clone(),
+        };
+        let mask = coarse.upsample(size as usize / side, self.upsample);
+        Ok(Localization::from_mask(
+            mask,
+            &self.output.logits,
+            &geometry,
+            options,
+        ))
+    }
+}
+
+impl Localization {
+    /// The stages after the network: mask → binary mask → component → box in frame pixels.
+    ///
+    /// `logits` are those of one picture, `[classes]`; may be empty.
+    pub fn from_mask(
+        mask: Mask,
+        logits: &[f32],
+        geometry: &Geometry,
+        options: &LocalizeOptions,
+    ) -> Localization {
+        let binary_mask = mask.binarize(&options.binarization);
+        let smallest = options.min_area * (mask.width * mask.height) as f64;
+        let component = binary_mask
+            .largest_component()
+            .filter(|component| component.area as f64 >= smallest);
+        let bounding_box = component.as_ref().map(|component| {
+            geometry.box_to_frame(component.bounding_box, mask.width, mask.height)
+        });
+        let confidence = component
+            .as_ref()
+            .map_or(0.0, |component| mask.mean_over(&component.pixels));
+        Localization {
+            mask_mean: mask.mean(),
+            component,
+            bounding_box,
+            confidence,
+            top_class: top_class(logits),
+            mask,
+        }
+    }
+}
+
+/// Index and softmax probability of the largest logit.
+fn top_class(logits: &[f32]) -> Option<(usize, f32)> {
+    let (class, &largest) = logits
+        .iter()
+        .enumerate()
+        .max_by(|a, b| a.1.total_cmp(b.1))?;
+    let sum: f32 = logits.iter().map(|logit| (logit - largest).exp()).sum();
+    Some((class, 1.0 / sum))
+}

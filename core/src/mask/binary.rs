@@ -1,0 +1,214 @@
+//! Mask → binary mask: which pixels count as marked (Eq. 9).
+
+use serde::{Deserialize, Serialize};
+
+use super::Mask;
+
+/// The quantile rule's threshold stays inside these bounds, as the released code's does: without the
+/// upper one a mask of ones, which is relevant everywhere, would have no pixel above its threshold.
+const THRESHOLD: std::ops::RangeInclusive<f32> = 1e-6..=1.0 - 1e-6;
+
+/// How a mask is made binary.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Binarization {
+    /// Which rule.
+    pub rule: BinarizationRule,
+    /// Factor on the mask's mean, above 0; 1 in the paper. Quantile: the marked share of the picture
+    /// is `alpha` times the mean, at most all of it. Mean: marked is what reaches `alpha` times the
+    /// mean.
+    pub alpha: f64,
+}
+
+impl Default for Binarization {
+    fn default() -> Self {
+        Binarization {
+            rule: BinarizationRule::Quantile,
+            alpha: 1.0,
+        }
+    }
+}
+
+/// The two readings of Eq. 9, which says that a pixel is marked from `alpha` times the mean on, and
+/// also that mask and binary mask have the same average. Only the first rule makes the latter true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BinarizationRule {
+    /// As the released code does: the threshold is the value that leaves as large a share of the
+    /// pixels above itself as the mask's mean.
+    #[default]
+    Quantile,
+    /// Eq. 9 to the letter: the threshold is the mask's mean. On soft masks this marks up to two and
+    /// a half times as much.
+    Mean,
+}
+
+/// A mask of yes and no, row by row.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BinaryMask {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `width * height` values, row by row.
+    pub values: Vec<bool>,
+}
+
+impl Mask {
+    /// Binary mask of the same size by `binarization`.
+    ///
+    /// The quantile rule marks what lies strictly above its threshold, so of pixels that share the
+    /// threshold's value none is marked: the marked share is at most the mask's mean, and a constant
+    /// mask below 1 has no marked pixel at all. A mask with a NaN in it has none under either rule.
+    pub fn binarize(&self, binarization: &Binarization) -> BinaryMask {
+        let target = binarization.alpha * self.mean();
+        let values = match binarization.rule {
+            BinarizationRule::Quantile => match self.quantile_threshold(target) {
+                Some(threshold) => self.values.iter().map(|&value| value > threshold).collect(),
+                None => vec![false; self.values.len()],
+            },
+            BinarizationRule::Mean => self
+                .values
+                .iter()
+                .map(|&value| f64::from(value) >= target)
+                .collect(),
+        };
+        BinaryMask {
+            width: self.width,
+            height: self.height,
+            values,
+        }
+    }
+
+    /// The value with a share of `marked` of the pixels above it; `None` if there is no telling.
+    ///
+    /// Of n values it is the k-th smallest, k = 1 + round((n - 1) (1 - `marked`)), in O(n).
+    fn quantile_threshold(&self, marked: f64) -> Option<f32> {
+        let last = self.values.len().checked_sub(1)?;
+        if marked.is_nan() {
+            return None;
+        }
+        let below = (last as f64 * (1.0 - marked.clamp(0.0, 1.0)) + 0.5) as usize;
+        let mut values = self.values.clone();
+        // A total order, so that a stray infinity or -0 cannot upset the selection.
+        let (_, &mut threshold, _) = values.select_nth_unstable_by(below, f32::total_cmp);
+        Some(threshold.clamp(*THRESHOLD.start(), *THRESHOLD.end()))
+    }
+}
+
+impl BinaryMask {
+    /// Number of marked pixels.
+    pub fn area(&self) -> usize {
+        self.values.iter().filter(|&&marked| marked).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marked(values: &[f32], rule: BinarizationRule, alpha: f64) -> Vec<bool> {
+        let mask = Mask {
+            width: values.len(),
+            height: 1,
+            values: values.to_vec(),
+        };
+        mask.binarize(&Binarization { rule, alpha }).values
+    }
+
+    /// By hand: mean 0.4, k = 1 + round(4 * 0.6) = 3, threshold 0.3; two of five are above.
+    #[test]
+    fn the_quantile_rule_marks_as_large_a_share_as_the_mean() {
+        let values = [0.9, 0.1, 0.3, 0.7, 0.0];
+        assert_eq!(
+            marked(&values, BinarizationRule::Quantile, 1.0),
+            [true, false, false, true, false]
+        );
+        // k = 1 + round(4 * 0.8) = 4, threshold 0.7.
+        assert_eq!(
+            marked(&values, BinarizationRule::Quantile, 0.5),
+            [true, false, false, false, false]
+        );
+    }
+
+    #[test]
+    fn pixels_equal_to_the_threshold_are_not_marked() {
+        // Mean 0.5, k = 1 + round(3 * 0.5) = 3, threshold 0.6: three pixels share it.
+        let values = [0.2, 0.6, 0.6, 0.6];
+        assert_eq!(marked(&values, BinarizationRule::Quantile, 1.0), [false; 4]);
+    }
+
+    #[test]
+    fn constant_masks_are_marked_nowhere_unless_they_are_ones() {
+        assert_eq!(
+            marked(&[0.5; 4], BinarizationRule::Quantile, 1.0),
+            [false; 4]
+        );
+        assert_eq!(
+            marked(&[0.0; 4], BinarizationRule::Quantile, 1.0),
+            [false; 4]
+        );
+        assert_eq!(
+            marked(&[1.0; 4], BinarizationRule::Quantile, 1.0),
+            [true; 4]
+        );
+    }
+
+    #[test]
+    fn the_marked_share_is_never_more_than_everything() {
+        // The smallest value is the threshold, and it alone is not above itself.
+        let values = [0.9, 0.5, 0.8];
+        assert_eq!(
+            marked(&values, BinarizationRule::Quantile, 100.0),
+            [true, false, true]
+        );
+        assert_eq!(
+            marked(&values, BinarizationRule::Quantile, f64::NAN),
+            [false; 3]
+        );
+    }
+
+    /// By hand: mean 0.5.
+    #[test]
+    fn the_mean_rule_marks_from_the_mean_on() {
+        let values = [0.25, 0.5, 0.75, 0.5];
+        assert_eq!(
+            marked(&values, BinarizationRule::Mean, 1.0),
+            [false, true, true, true]
+        );
+        assert_eq!(
+            marked(&values, BinarizationRule::Mean, 1.5),
+            [false, false, true, false]
+        );
+        assert_eq!(marked(&values, BinarizationRule::Mean, 0.5), [true; 4]);
+    }
+
+    #[test]
+    fn infinities_do_not_panic() {
+        let values = [f32::INFINITY, 0.5, 0.1];
+        assert_eq!(
+            marked(&values, BinarizationRule::Quantile, 1.0),
+            [true, true, false]
+        );
+        assert_eq!(
+            marked(&values, BinarizationRule::Mean, 1.0),
+            [true, false, false]
+        );
+        let undecided = [f32::INFINITY, f32::NEG_INFINITY];
+        assert_eq!(
+            marked(&undecided, BinarizationRule::Quantile, 1.0),
+            [false; 2]
+        );
+    }
+
+    #[test]
+    fn the_area_counts_marked_pixels() {
+        let mask = BinaryMask {
+            width: 2,
+            height: 2,
+            values: vec![true, false, true, true],
+        };
+        assert_eq!(mask.area(), 3);
+        assert_eq!(BinaryMask::default().area(), 0);
+    }
+}

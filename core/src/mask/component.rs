@@ -1,0 +1,242 @@
+//! Binary mask → its largest connected component.
+//!
+//! Pixels are connected through edges, not corners (4-connectivity), as in the released code. The
+//! work is done on runs, stretches of marked pixels within a row, of which a mask has far fewer than
+//! pixels: runs of neighbouring rows that share a column are joined in a union-find forest.
+
+use super::{BinaryMask, BoundingBox};
+
+/// A 4-connected region of a binary mask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Component {
+    /// Its pixels, in a mask of the same size.
+    pub pixels: BinaryMask,
+    /// Number of pixels.
+    pub area: usize,
+    /// Tightest box, in pixels of the mask.
+    pub bounding_box: BoundingBox,
+}
+
+impl BinaryMask {
+    /// The 4-connected component with the most pixels; of several, the one that comes first in raster
+    /// order. `None` if nothing is marked.
+    pub fn largest_component(&self) -> Option<Component> {
+        let runs = self.connected_runs();
+        let areas = areas_by_root(&runs);
+        // The first of the largest: `max_by_key` would give the last.
+        let area = *areas.iter().max().filter(|&&area| area > 0)?;
+        let root = areas.iter().position(|&other| other == area)?;
+
+        let mut values = vec![false; self.values.len()];
+        let (mut left, mut right) = (self.width, 0);
+        let (mut top, mut bottom) = (self.height, 0);
+        for run in runs.iter().filter(|run| run.parent == root) {
+            values[run.row * self.width..][run.start..run.end].fill(true);
+            (left, right) = (left.min(run.start), right.max(run.end));
+            (top, bottom) = (top.min(run.row), bottom.max(run.row + 1));
+        }
+        let bounding_box = BoundingBox {
+            x: left as u32,
+            y: top as u32,
+            width: (right - left) as u32,
+            height: (bottom - top) as u32,
+        };
+        let pixels = BinaryMask {
+            width: self.width,
+            height: self.height,
+            values,
+        };
+        Some(Component {
+            pixels,
+            area,
+            bounding_box,
+        })
+    }
+
+    /// Number of pixels of every 4-connected component, in raster order of their first pixels.
+    pub fn component_areas(&self) -> Vec<usize> {
+        let mut areas = areas_by_root(&self.connected_runs());
+        areas.retain(|&area| area > 0);
+        areas
+    }
+
+    /// All runs in raster order, each with the root of its component as parent: the component's
+    /// first run.
+    fn connected_runs(&self) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        let mut above = 0..0;
+        // `max`: a mask without columns has no rows, and chunks of nothing would panic.
+        for (row, values) in self.values.chunks_exact(self.width.max(1)).enumerate() {
+            let first = runs.len();
+            let mut end = 0;
+            while let Some(start) = position(values, end, true) {
+                end = position(values, start, false).unwrap_or(values.len());
+                let index = runs.len();
+                runs.push(Run {
+                    row,
+                    start,
+                    end,
+                    parent: index,
+                });
+                // Both rows go from left to right: what ends before this run touches no later one.
+                while above.start < first && runs[above.start].end <= start {
+                    above.start += 1;
+                }
+                for other in above.start..first {
+                    if runs[other].start >= end {
+                        break;
+                    }
+                    join(&mut runs, other, index);
+                }
+            }
+            above = first..runs.len();
+        }
+        // Parents come before their children, so one pass makes every parent a root.
+        for index in 0..runs.len() {
+            runs[index].parent = runs[runs[index].parent].parent;
+        }
+        runs
+    }
+}
+
+/// Marked pixels next to each other: columns `start .. end` of `row`.
+struct Run {
+    row: usize,
+    start: usize,
+    end: usize,
+    /// Index of a run of the same component that comes no later; its own for a root.
+    parent: usize,
+}
+
+/// First index from `from` on with this value.
+fn position(values: &[bool], from: usize, value: bool) -> Option<usize> {
+    let offset = values[from..].iter().position(|&other| other == value)?;
+    Some(from + offset)
+}
+
+/// Makes one component of those of runs `a` and `b`. The root that comes first in raster order stays
+/// root.
+fn join(runs: &mut [Run], a: usize, b: usize) {
+    let (a, b) = (root(runs, a), root(runs, b));
+    runs[a.max(b)].parent = a.min(b);
+}
+
+/// The root of a run. Shortens the way for the next search by letting parents be grandparents.
+fn root(runs: &mut [Run], mut index: usize) -> usize {
+    while runs[index].parent != index {
+        runs[index].parent = runs[runs[index].parent].parent;
+        index = runs[index].parent;
+    }
+    index
+}
+
+/// For every run the area of the component of which it is the root, else 0. Needs roots as parents.
+fn areas_by_root(runs: &[Run]) -> Vec<usize> {
+    let mut areas = vec![0; runs.len()];
+    for run in runs {
+        areas[run.parent] += run.end - run.start;
+    }
+    areas
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One string per row, `#` is marked.
+    fn drawn(rows: &[&str]) -> BinaryMask {
+        let values = rows
+            .iter()
+            .flat_map(|row| row.bytes().map(|byte| byte == b'#'))
+            .collect();
+        BinaryMask {
+            width: rows[0].len(),
+            height: rows.len(),
+            values,
+        }
+    }
+
+    #[test]
+    fn the_largest_component_comes_alone_and_with_its_tightest_box() {
+        let component = drawn(&["##...", "...##", "..##.", "#..#."])
+            .largest_component()
+            .unwrap();
+        assert_eq!(
+            component.pixels,
+            drawn(&[".....", "...##", "..##.", "...#."])
+        );
+        assert_eq!(component.area, 5);
+        assert_eq!(
+            component.bounding_box,
+            BoundingBox {
+                x: 2,
+                y: 1,
+                width: 3,
+                height: 3
+            }
+        );
+    }
+
+    #[test]
+    fn corners_do_not_connect() {
+        assert_eq!(drawn(&["#.#", ".#.", "#.#"]).component_areas(), [1; 5]);
+    }
+
+    #[test]
+    fn of_equal_components_the_first_in_raster_order_wins() {
+        // The left one reaches further left and starts a row later.
+        let component = drawn(&["...#", "#..#", "#..#", "#..."])
+            .largest_component()
+            .unwrap();
+        assert_eq!(
+            component.bounding_box,
+            BoundingBox {
+                x: 3,
+                y: 0,
+                width: 1,
+                height: 3
+            }
+        );
+    }
+
+    #[test]
+    fn arms_that_meet_late_are_one_component() {
+        // Three arms and a spiral: joins that find two long-separate roots.
+        assert_eq!(drawn(&["#.#.#", "#.#.#", "#####"]).component_areas(), [11]);
+        assert_eq!(
+            drawn(&["#####", "#...#", "#.#.#", "#.###", "#...."]).component_areas(),
+            [15]
+        );
+        assert_eq!(
+            drawn(&[".#.#.", ".#.#.", "##.##", "#...#", "#####"]).component_areas(),
+            [15]
+        );
+    }
+
+    #[test]
+    fn runs_at_the_border_do_not_wrap_into_the_next_row() {
+        assert_eq!(drawn(&["..##", "##.."]).component_areas(), [2, 2]);
+    }
+
+    #[test]
+    fn nothing_marked_is_no_component() {
+        assert_eq!(drawn(&["...", "..."]).largest_component(), None);
+        assert!(BinaryMask::default().component_areas().is_empty());
+    }
+
+    #[test]
+    fn everything_marked_is_one_component() {
+        let everything = drawn(&["####", "####"]);
+        let component = everything.largest_component().unwrap();
+        assert_eq!(component.pixels, everything);
+        assert_eq!(
+            component.bounding_box,
+            BoundingBox {
+                x: 0,
+                y: 0,
+                width: 4,
+                height: 2
+            }
+        );
+    }
+}

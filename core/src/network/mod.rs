@@ -1,0 +1,258 @@
+//! Encoder and decoder, described without arithmetic (the paper, section 4; `Graph` says how).
+//!
+//! | part | output | shape for a 224 input |
+//! |---|---|---|
+//! | encoder | taps at strides 4 … 32 | `[N, C, 56, 56]` … `[N, C, 7, 7]` |
+//! | encoder | logits | `[N, classes]` |
+//! | decoder | mask | `[N, 1, 56, 56]`, enlarged to 224 by [`Upsample`] |
+//!
+//! A further encoder is one more file beside `resnet.rs` and a variant of [`EncoderConfig`].
+
+mod decoder;
+mod graph;
+mod mobilenet_v2;
+mod resnet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+pub use decoder::DecoderConfig;
+pub use graph::{Conv2d, Graph, Layer, Operation, Parameter, Role, Value};
+pub use mobilenet_v2::{Activation, MobilenetV2Config};
+pub use resnet::{Block, ResnetConfig};
+
+/// Everything that decides the network's shape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// The classifier whose layers the decoder reads.
+    pub encoder: EncoderConfig,
+    /// What turns these layers into a mask; absent in the checkpoint of a classifier alone.
+    pub decoder: Option<DecoderConfig>,
+}
+
+/// The choice of the encoder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "architecture", rename_all = "snake_case")]
+pub enum EncoderConfig {
+    /// ResNet with basic or bottleneck blocks.
+    Resnet(ResnetConfig),
+    /// MobileNetV2.
+    MobilenetV2(MobilenetV2Config),
+}
+
+/// How the mask is enlarged from a quarter of the input to all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Upsample {
+    /// Each value becomes a square: the released code's default.
+    #[default]
+    Nearest,
+    /// Half-pixel centres (`align_corners = false`).
+    Bilinear,
+}
+
+/// An encoder as a graph. Its outputs are the taps, from fine to coarse, and then the logits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Encoder {
+    /// The layers.
+    pub graph: Graph,
+    /// What the decoder reads, in the order of the graph's outputs.
+    pub taps: Vec<Tap>,
+}
+
+/// A layer of the encoder that the decoder reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tap {
+    /// Its channels.
+    pub channels: usize,
+    /// Input pixels per pixel of the tap: 4, 8, 16 or 32.
+    pub stride: usize,
+    /// True if the decoder takes it as it is, without the 1×1 convolution to its own width.
+    pub raw: bool,
+}
+
+/// Encoder and decoder as graphs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    /// Picture `[N, 3, S, S]`, normalised → taps and logits. Parameter names begin `classifier.`.
+    pub encoder: Encoder,
+    /// Taps → mask `[N, 1, S/4, S/4]` in [0, 1]. Parameter names begin `decoder.`.
+    pub decoder: Option<Graph>,
+}
+
+impl EncoderConfig {
+    fn encoder(&self) -> Encoder {
+        match self {
+            EncoderConfig::Resnet(config) => config.encoder(),
+            EncoderConfig::MobilenetV2(config) => config.encoder(),
+        }
+    }
+
+    /// The usual name of the architecture: "ResNet-50".
+    pub fn name(&self) -> String {
+        match self {
+            EncoderConfig::Resnet(config) => config.name(),
+            EncoderConfig::MobilenetV2(_) => "MobileNetV2".to_owned(),
+        }
+    }
+
+    /// Number of classes that the logits stand for.
+    pub fn classes(&self) -> usize {
+        match self {
+            EncoderConfig::Resnet(config) => config.classes,
+            EncoderConfig::MobilenetV2(config) => config.classes,
+        }
+    }
+}
+
+impl NetworkConfig {
+    /// `encoder` alone: a classifier.
+    pub fn classifier(encoder: EncoderConfig) -> NetworkConfig {
+        NetworkConfig {
+            encoder,
+            decoder: None,
+        }
+    }
+
+    /// The network with `encoder` and the paper's decoder.
+    pub fn new(encoder: EncoderConfig) -> NetworkConfig {
+        NetworkConfig {
+            encoder,
+            decoder: Some(DecoderConfig::default()),
+        }
+    }
+
+    /// Number of classes that the logits stand for.
+    pub fn classes(&self) -> usize {
+        self.encoder.classes()
+    }
+
+    /// Encoder and decoder as graphs.
+    pub fn network(&self) -> Network {
+        let encoder = self.encoder.encoder();
+        let decoder = self
+            .decoder
+            .as_ref()
+            .map(|config| config.graph(&encoder.taps));
+        Network { encoder, decoder }
+    }
+
+    /// Checks ranges that the types do not express: a header is a file's word, so sizes are bounded
+    /// before anything is built from them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the field.
+    pub fn validate(&self) -> Result<()> {
+        let within = |what, value: usize, low: usize, high: usize| {
+            if (low..=high).contains(&value) {
+                return Ok(());
+            }
+            let expected = format!("must be from {low} to {high}");
+            Err(Error::Config {
+                what,
+                value: value.to_string(),
+                expected,
+            })
+        };
+        within("network.encoder.classes", self.classes(), 1, 100_000)?;
+        if let Some(decoder) = &self.decoder {
+            within("network.decoder.channels", decoder.channels, 1, 4096)?;
+        }
+        if let EncoderConfig::Resnet(config) = &self.encoder {
+            for blocks in config.blocks {
+                within("network.encoder.blocks", blocks, 1, 64)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Network {
+    /// The tensors of encoder and decoder.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut parameters = self.encoder.graph.parameters();
+        parameters.extend(self.decoder.iter().flat_map(Graph::parameters));
+        parameters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(parameters: &[Parameter]) -> usize {
+        let trained = parameters
+            .iter()
+            .filter(|p| !matches!(p.role, Role::RunningMean | Role::RunningVariance));
+        trained.map(|p| p.shape.iter().product::<usize>()).sum()
+    }
+
+    #[test]
+    fn resnet50_has_the_published_number_of_parameters() {
+        // 25,557,032: torchvision's documentation of resnet50. 249,153: the authors' decoder,
+        // without running statistics (spec A.2).
+        let network =
+            NetworkConfig::new(EncoderConfig::Resnet(ResnetConfig::resnet50(1000))).network();
+        assert_eq!(count(&network.encoder.graph.parameters()), 25_557_032);
+        let decoder = network.decoder.expect("not a classifier alone");
+        assert_eq!(count(&decoder.parameters()), 249_153);
+    }
+
+    #[test]
+    fn the_other_resnets_have_the_published_number_of_parameters() {
+        // torchvision's documentation: resnet18 11,689,512, resnet34 21,797,672, resnet101 44,549,160.
+        for (config, expected) in [
+            (ResnetConfig::resnet18(1000), 11_689_512),
+            (ResnetConfig::resnet34(1000), 21_797_672),
+            (ResnetConfig::resnet101(1000), 44_549_160),
+        ] {
+            let network = NetworkConfig::new(EncoderConfig::Resnet(config)).network();
+            assert_eq!(count(&network.encoder.graph.parameters()), expected);
+        }
+    }
+
+    #[test]
+    fn mobilenet_v2_has_the_published_number_of_parameters() {
+        // torchvision's documentation of mobilenet_v2: 3,504,872.
+        let config = MobilenetV2Config {
+            classes: 1000,
+            batch_norm: true,
+            activation: Activation::Relu6,
+        };
+        let network = NetworkConfig::new(EncoderConfig::MobilenetV2(config)).network();
+        assert_eq!(count(&network.encoder.graph.parameters()), 3_504_872);
+    }
+
+    #[test]
+    fn every_parameter_name_is_used_once() {
+        for encoder in [
+            EncoderConfig::Resnet(ResnetConfig::resnet50(10)),
+            EncoderConfig::MobilenetV2(MobilenetV2Config::default()),
+        ] {
+            let parameters = NetworkConfig::new(encoder).network().parameters();
+            let names: std::collections::BTreeSet<_> = parameters.iter().map(|p| &p.name).collect();
+            assert_eq!(names.len(), parameters.len());
+        }
+    }
+
+    #[test]
+    fn a_config_survives_json() {
+        let config = NetworkConfig::new(EncoderConfig::MobilenetV2(MobilenetV2Config::default()));
+        let json = serde_json::to_string(&config).expect("plain data");
+        assert_eq!(
+            serde_json::from_str::<NetworkConfig>(&json).expect("just written"),
+            config
+        );
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused_before_anything_is_built() {
+        let encoder = EncoderConfig::Resnet(ResnetConfig {
+            blocks: [3, usize::MAX, 6, 3],
+            ..ResnetConfig::resnet50(10)
+        });
+        assert!(NetworkConfig::new(encoder).validate().is_err());
+    }
+}

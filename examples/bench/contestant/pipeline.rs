@@ -1,0 +1,100 @@
+//! The element in a pipeline: prepared frames in, frames with metadata out.
+
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use gst::prelude::*;
+use gst_video::{VideoFormat, VideoInfo};
+
+use super::{Ready, pattern};
+use crate::Arguments;
+
+/// Distinct pictures, in turn.
+const PICTURES: usize = 4;
+/// Frames that wait in front of the element.
+const WAITING: usize = 2;
+
+/// Runs rounds.
+pub fn serve(arguments: &Arguments) -> Result<()> {
+    gst::init()?;
+    let format: VideoFormat = arguments
+        .format
+        .parse()
+        .ok()
+        .filter(|&format| format != VideoFormat::Unknown)
+        .with_context(|| format!("--format {} is no format of GStreamer's", arguments.format))?;
+    let info = VideoInfo::builder(format, arguments.width, arguments.height)
+        .fps(gst::Fraction::new(25, 1))
+        .build()?;
+    let pictures: Vec<gst::Buffer> = (0..PICTURES)
+        .map(|index| gst::Buffer::from_slice(pattern(info.size(), index)))
+        .collect();
+
+    let source = gst_app::AppSrc::builder()
+        .caps(&info.to_caps()?)
+        .format(gst::Format::Time)
+        .block(true)
+        .max_bytes((WAITING * info.size()) as u64)
+        .build();
+    let element = gst::ElementFactory::make("casmesaliency").build().context(
+        "GStreamer does not find the element casmesaliency; run `make bench`, or set GST_PLUGIN_PATH=target/release",
+    )?;
+    if let Some(model) = &arguments.model {
+        element.set_property("model", model.to_string_lossy().as_ref());
+    }
+    element.set_property("device", &arguments.device);
+    element.set_property_from_str("threads", &arguments.threads.to_string());
+    let sink = gst::ElementFactory::make("fakesink")
+        .property("sync", false)
+        .build()?;
+    let pipeline = gst::Pipeline::new();
+    pipeline.add_many([source.upcast_ref(), &element, &sink])?;
+    gst::Element::link_many([source.upcast_ref(), &element, &sink])?;
+
+    let (sender, arrivals) = channel();
+    let pad = sink.static_pad("sink").context("fakesink has a sink pad")?;
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        // Fails only after `serve` has ended.
+        let _ = sender.send(());
+        gst::PadProbeReturn::Ok
+    });
+    // A failure to start is told on the bus, with its reason.
+    let _ = pipeline.set_state(gst::State::Playing);
+    let ready = Ready {
+        network: String::new(),
+        engine: String::new(),
+    };
+    let mut number = 0;
+    let outcome = super::serve(&ready, arguments.frames, |frames| {
+        for _ in 0..frames {
+            let mut buffer = pictures[number % PICTURES].copy();
+            let fresh = buffer.get_mut().context("a copy has one owner")?;
+            fresh.set_pts(gst::ClockTime::from_mseconds(40 * number as u64));
+            fresh.set_duration(gst::ClockTime::from_mseconds(40));
+            number += 1;
+            // A refusal is followed by an error on the bus.
+            if source.push_buffer(buffer).is_err() {
+                break;
+            }
+        }
+        wait(&arrivals, frames, &pipeline)
+    });
+    pipeline.set_state(gst::State::Null)?;
+    outcome
+}
+
+/// Until as many frames have arrived at the sink.
+fn wait(arrivals: &Receiver<()>, frames: u32, pipeline: &gst::Pipeline) -> Result<()> {
+    let bus = pipeline.bus().context("a pipeline has a bus")?;
+    for _ in 0..frames {
+        while arrivals.recv_timeout(Duration::from_millis(200)).is_err() {
+            if let Some(message) = bus.pop_filtered(&[gst::MessageType::Error])
+                && let gst::MessageView::Error(error) = message.view()
+            {
+                bail!("{}", error.error().message());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! GStreamer plugin `casm`: the element `casmesaliency` finds the salient object of every video frame.
+//!
+//! | stage | module | from → to |
+//! |---|---|---|
+//! | properties | `saliency::settings` | GObject values → options of the library |
+//! | frame | `saliency::frame` | a mapped buffer, any stride → `casm_core::Frame` |
+//! | analysis | `saliency::analysis` | frame → finding, by inference or from the last one |
+//! | metadata | [`MaskMeta`] | finding → region of interest and mask on the buffer |
+//! | message | `saliency::message` | finding → element message on the bus |
+//!
+//! The plugin does not link libtorch. `casm_core` opens the engine's library, `libcasm.so`, when the
+//! element goes from READY to PAUSED, so that a machine without libtorch still registers the element
+//! and gets an error that says what is missing.
+//!
+//! Applications in Rust read the results with [`MaskMeta::from_buffer`]; in C and Python they are the
+//! fields of a `GstCustomMeta`, see [`MaskMeta`].
+
+#![warn(missing_docs)]
+
+mod saliency;
+
+pub use casm_core::BoundingBox;
+pub use plugin::plugin_register_static;
+pub use saliency::{
+    Binarization, CasmeSaliency, MESSAGE_NAME, MaskMeta, Overlay, PARAMS_NAME, Precision, ROI_TYPE,
+    SaliencyMask,
+};
+
+/// What GStreamer looks up in the library, and `plugin_register_static` for applications.
+#[allow(missing_docs)] // The macro documents nothing.
+mod plugin {
+    use super::saliency::register as plugin_init;
+
+    // GStreamer knows one licence word a plugin; "MIT/X11" is its word for the first of our two.
+    gst::plugin_define!(
+        casm,
+        env!("CARGO_PKG_DESCRIPTION"),
+        plugin_init,
+        concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID")),
+        "MIT/X11",
+        env!("CARGO_PKG_NAME"),
+        env!("CARGO_PKG_NAME"),
+        "casm",
+        env!("BUILD_REL_DATE")
+    );
+}

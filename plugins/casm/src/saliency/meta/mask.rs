@@ -1,0 +1,220 @@
+//! The meta with the soft mask, for the element and for applications.
+
+use casm_core::BoundingBox;
+use gst::meta::CustomMeta;
+
+use super::transform;
+
+/// The meta that carries the soft mask: a `GstCustomMeta` of the name [`MaskMeta::NAME`].
+///
+/// On every frame that the element has looked at, with or without an object. In C it is
+/// `gst_custom_meta_get_structure(gst_buffer_get_custom_meta(buffer, "GstCasmMaskMeta"))`, in Python
+/// `buffer.get_custom_meta("GstCasmMaskMeta").get_structure()`, with the fields
+///
+/// | field | type | meaning |
+/// |---|---|---|
+/// | `width`, `height` | guint | size of the mask, which covers the whole frame |
+/// | `values` | GBytes | `width * height` 32-bit floats, row by row, in the machine's byte order, in [0, 1] |
+/// | `reference-width`, `reference-height` | guint | size of the frame to which the box belongs |
+/// | `has-object` | gboolean | whether the frame has an object; if not, the next five are 0 |
+/// | `box-x`, `box-y`, `box-width`, `box-height` | guint | its box in pixels of the reference frame |
+/// | `confidence` | gdouble | mean of the mask over the object, in [0, 1] |
+/// | `mask-mean` | gdouble | mean of the mask, in [0, 1] |
+/// | `component-area` | gdouble | share of the mask that the object covers, in [0, 1] |
+/// | `inference-pts` | guint64 | time stamp of the frame that was looked at; `GST_CLOCK_TIME_NONE` if it had none |
+/// | `age` | guint | frames since that one; 0 = this very frame |
+///
+/// Copies of a buffer share the values. Scaling needs no change: mask and box are relative to the
+/// reference frame, and [`SaliencyMask::box_in`] converts. What moves the picture inside the frame
+/// would make both wrong, so there the meta is dropped, not carried along: scaling with borders,
+/// flipping and rotating, cropping, compositing.
+#[derive(Debug, Clone, Copy)]
+pub struct MaskMeta;
+
+/// A mask read from a buffer.
+#[derive(Clone, PartialEq)]
+pub struct SaliencyMask {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `width * height` values in [0, 1], row by row; they cover the whole frame.
+    pub values: Vec<f32>,
+    /// Width of the frame that the box belongs to.
+    pub reference_width: u32,
+    /// Height of the frame that the box belongs to.
+    pub reference_height: u32,
+    /// Box of the object in pixels of the reference frame.
+    pub bounding_box: Option<BoundingBox>,
+    /// Mean of the mask over the object, in [0, 1].
+    pub confidence: f64,
+    /// Mean of the mask, in [0, 1].
+    pub mask_mean: f64,
+    /// Share of the mask that the object covers, in [0, 1].
+    pub component_area: f64,
+    /// Time stamp of the frame that was looked at.
+    pub inference_pts: Option<gst::ClockTime>,
+    /// Frames since that one.
+    pub age: u32,
+}
+
+/// Without the values, which would fill the screen.
+impl std::fmt::Debug for SaliencyMask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SaliencyMask")
+            .field("width", &self.width)
+            .field("height", &self.height)
+            .field("reference_width", &self.reference_width)
+            .field("reference_height", &self.reference_height)
+            .field("bounding_box", &self.bounding_box)
+            .field("confidence", &self.confidence)
+            .field("mask_mean", &self.mask_mean)
+            .field("component_area", &self.component_area)
+            .field("inference_pts", &self.inference_pts)
+            .field("age", &self.age)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SaliencyMask {
+    /// The box in pixels of a frame of this size, to which the reference frame was scaled: rounded to
+    /// the nearest pixel, inside of the frame, never empty.
+    pub fn box_in(&self, frame_width: u32, frame_height: u32) -> Option<BoundingBox> {
+        let found = self.bounding_box?;
+        let axis = |start: u32, end: u32, from: u32, to: u32| {
+            let (from, to) = (u64::from(from.max(1)), u64::from(to.max(1)));
+            let nearest = |edge: u32| (2 * u64::from(edge) * to + from) / (2 * from);
+            let first = nearest(start).min(to - 1);
+            let last = nearest(end).clamp(first + 1, to);
+            (first as u32, (last - first) as u32)
+        };
+        let (x, width) = axis(found.x, found.right(), self.reference_width, frame_width);
+        let (y, height) = axis(found.y, found.bottom(), self.reference_height, frame_height);
+        Some(BoundingBox {
+            x,
+            y,
+            width,
+            height,
+        })
+    }
+}
+
+impl MaskMeta {
+    /// Name of the custom meta.
+    pub const NAME: &str = "GstCasmMaskMeta";
+
+    /// The mask that a buffer carries; `None` if it carries none, or not in this form.
+    pub fn from_buffer(buffer: &gst::BufferRef) -> Option<SaliencyMask> {
+        let meta = CustomMeta::from_buffer(buffer, Self::NAME).ok()?;
+        let fields = meta.structure();
+        let number = |name: &str| fields.get::<u32>(name).ok();
+        let real = |name: &str| fields.get::<f64>(name).ok();
+        let (width, height) = (number("width")? as usize, number("height")? as usize);
+        let bytes = fields.get::<glib::Bytes>("values").ok()?;
+        let (values, rest) = bytes.as_chunks::<4>();
+        if !rest.is_empty() || Some(values.len()) != width.checked_mul(height) {
+            return None;
+        }
+        let bounding_box = BoundingBox {
+            x: number("box-x")?,
+            y: number("box-y")?,
+            width: number("box-width")?,
+            height: number("box-height")?,
+        };
+        Some(SaliencyMask {
+            width,
+            height,
+            values: values
+                .iter()
+                .map(|&value| f32::from_ne_bytes(value))
+                .collect(),
+            reference_width: number("reference-width")?,
+            reference_height: number("reference-height")?,
+            bounding_box: fields
+                .get::<bool>("has-object")
+                .ok()?
+                .then_some(bounding_box),
+            confidence: real("confidence")?,
+            mask_mean: real("mask-mean")?,
+            component_area: real("component-area")?,
+            inference_pts: fields.get::<Option<gst::ClockTime>>("inference-pts").ok()?,
+            age: number("age")?,
+        })
+    }
+
+    /// Makes GStreamer know the meta. Not needed for reading it.
+    pub fn register() {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| {
+            // An application may have this crate in it and load the plugin's library as well.
+            if !CustomMeta::is_registered(Self::NAME) {
+                transform::register_custom(Self::NAME);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mask(bounding_box: BoundingBox) -> SaliencyMask {
+        SaliencyMask {
+            width: 1,
+            height: 1,
+            values: vec![0.5],
+            reference_width: 320,
+            reference_height: 240,
+            bounding_box: Some(bounding_box),
+            confidence: 0.5,
+            mask_mean: 0.5,
+            component_area: 1.0,
+            inference_pts: None,
+            age: 0,
+        }
+    }
+
+    #[test]
+    fn a_box_follows_the_frame_and_never_vanishes() {
+        let whole = mask(BoundingBox {
+            x: 100,
+            y: 60,
+            width: 80,
+            height: 40,
+        });
+        assert_eq!(whole.box_in(320, 240), whole.bounding_box);
+        assert_eq!(
+            whole.box_in(160, 120),
+            Some(BoundingBox {
+                x: 50,
+                y: 30,
+                width: 40,
+                height: 20
+            })
+        );
+        let corner = mask(BoundingBox {
+            x: 319,
+            y: 239,
+            width: 1,
+            height: 1,
+        });
+        assert_eq!(
+            corner.box_in(16, 16),
+            Some(BoundingBox {
+                x: 15,
+                y: 15,
+                width: 1,
+                height: 1
+            })
+        );
+        assert_eq!(
+            corner.box_in(0, 0),
+            Some(BoundingBox {
+                x: 0,
+                y: 0,
+                width: 1,
+                height: 1
+            })
+        );
+    }
+}

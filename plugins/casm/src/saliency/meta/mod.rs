@@ -1,0 +1,74 @@
+//! The metadata on a buffer: a region of interest, and the soft mask.
+
+mod mask;
+mod transform;
+
+use gst::meta::CustomMeta;
+use gst_video::VideoRegionOfInterestMeta;
+
+use super::finding::Finding;
+use super::message::set_top_class;
+pub use mask::{MaskMeta, SaliencyMask};
+
+/// Type of the `GstVideoRegionOfInterestMeta`.
+pub const ROI_TYPE: &str = "salient-object";
+
+/// Name of the parameter structure of the `GstVideoRegionOfInterestMeta`.
+///
+/// | field | type | meaning |
+/// |---|---|---|
+/// | `confidence` | gdouble | mean of the mask over the object, in [0, 1] |
+/// | `mask-mean` | gdouble | mean of the mask: the share of the frame that is relevant, in [0, 1] |
+/// | `component-area` | gdouble | share of the mask that the object covers, in [0, 1] |
+/// | `inference-pts` | guint64 | time stamp of the frame that was looked at; `GST_CLOCK_TIME_NONE` if it had none |
+/// | `age` | guint | frames since that one; 0 = this very frame |
+/// | `reference-width`, `reference-height` | guint | size of the frame to which the box belonged |
+/// | `top-class` | gint | most probable class of the frame, if the model has classes |
+/// | `top-class-probability` | gdouble | its probability, with `top-class` |
+/// | `top-class-name` | string | its name, if the model names its classes |
+pub const PARAMS_NAME: &str = "casm-saliency";
+
+/// Attaches what was found to its frame, or to one that re-uses it.
+///
+/// A mask of an earlier `casmesaliency` is replaced, since readers get the first of a name.
+pub fn attach(buffer: &mut gst::BufferRef, finding: &Finding) {
+    if let Some(found) = finding.localization.bounding_box {
+        let rectangle = (found.x, found.y, found.width, found.height);
+        let mut meta = VideoRegionOfInterestMeta::add(buffer, ROI_TYPE, rectangle);
+        let mut params = gst::Structure::new_empty(PARAMS_NAME);
+        set_common(&mut params, finding);
+        set_top_class(&mut params, finding);
+        meta.add_param(params);
+    }
+    if CustomMeta::from_buffer(buffer, MaskMeta::NAME).is_err()
+        && CustomMeta::add(buffer, MaskMeta::NAME).is_err()
+    {
+        // Only if another plugin had registered the name for something else.
+        return;
+    }
+    if let Ok(mut meta) = CustomMeta::from_mut_buffer(buffer, MaskMeta::NAME) {
+        let fields = meta.mut_structure();
+        let mask = &finding.localization.mask;
+        fields.set("width", mask.width as u32);
+        fields.set("height", mask.height as u32);
+        fields.set("values", &finding.values);
+        let found = finding.localization.bounding_box;
+        fields.set("has-object", found.is_some());
+        fields.set("box-x", found.map_or(0, |found| found.x));
+        fields.set("box-y", found.map_or(0, |found| found.y));
+        fields.set("box-width", found.map_or(0, |found| found.width));
+        fields.set("box-height", found.map_or(0, |found| found.height));
+        set_common(fields, finding);
+    }
+}
+
+/// The fields that both metas have.
+fn set_common(fields: &mut gst::StructureRef, finding: &Finding) {
+    fields.set("confidence", finding.localization.confidence);
+    fields.set("mask-mean", finding.localization.mask_mean);
+    fields.set("component-area", finding.component_area());
+    fields.set("inference-pts", finding.inference_pts);
+    fields.set("age", finding.age);
+    fields.set("reference-width", finding.geometry.frame_width);
+    fields.set("reference-height", finding.geometry.frame_height);
+}

@@ -1,0 +1,107 @@
+//! `casmesaliency`: wrapper type, enums of its properties, registration.
+
+use glib::prelude::*;
+
+mod analysis;
+mod error;
+mod finding;
+mod frame;
+mod imp;
+mod message;
+mod meta;
+mod settings;
+mod stats;
+
+pub use message::MESSAGE_NAME;
+pub use meta::{MaskMeta, PARAMS_NAME, ROI_TYPE, SaliencyMask};
+
+glib::wrapper! {
+    /// The element `casmesaliency`, `GstCasmeSaliency`.
+    pub struct CasmeSaliency(ObjectSubclass<imp::CasmeSaliency>)
+        @extends gst_base::BaseTransform, gst::Element, gst::Object;
+}
+
+/// What is drawn into the frame: the values of the property `overlay`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[enum_type(name = "GstCasmeSaliencyOverlay")]
+pub enum Overlay {
+    /// Nothing; the frame's memory is not written.
+    #[default]
+    #[enum_value(name = "Draw nothing, leave the pixels alone", nick = "none")]
+    None,
+    /// The bounding box.
+    #[enum_value(name = "The outline of the bounding box", nick = "box")]
+    Box,
+    /// The soft mask as a tint.
+    #[enum_value(name = "A tint, the stronger the more salient", nick = "mask")]
+    Mask,
+    /// The soft mask in false colours.
+    #[enum_value(name = "The soft mask in false colours", nick = "heatmap")]
+    Heatmap,
+    /// The edge of the object.
+    #[enum_value(name = "The outline of the object itself", nick = "contour")]
+    Contour,
+}
+
+/// Number format of the network: the values of the property `precision`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[enum_type(name = "GstCasmeSaliencyPrecision")]
+pub enum Precision {
+    /// The engine chooses.
+    #[default]
+    #[enum_value(name = "The fastest that keeps the results", nick = "auto")]
+    Auto,
+    /// 32-bit floating point.
+    #[enum_value(name = "32-bit floating point", nick = "f32")]
+    F32,
+    /// 16-bit floating point with the range of 32 bits.
+    #[enum_value(
+        name = "16-bit floating point with the range of 32 bits (bfloat16)",
+        nick = "bf16"
+    )]
+    Bf16,
+    /// 16-bit IEEE floating point.
+    #[enum_value(name = "16-bit IEEE floating point", nick = "f16")]
+    F16,
+}
+
+/// How the mask is made binary: the values of the property `binarization`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[enum_type(name = "GstCasmeSaliencyBinarization")]
+pub enum Binarization {
+    /// The rule that the checkpoint names.
+    #[default]
+    #[enum_value(name = "The rule that the model's checkpoint names", nick = "model")]
+    Model,
+    /// A share of the pixels equal to the mask's mean.
+    #[enum_value(
+        name = "Mark as large a share of the pixels as the mask's mean",
+        nick = "quantile"
+    )]
+    Quantile,
+    /// The pixels that reach the mask's mean.
+    #[enum_value(name = "Mark the pixels that reach the mask's mean", nick = "mean")]
+    Mean,
+}
+
+/// Registers the element and the meta with `plugin`.
+pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    #[cfg(feature = "doc")]
+    {
+        use gst::prelude::*;
+        for enumeration in [
+            Overlay::static_type(),
+            Precision::static_type(),
+            Binarization::static_type(),
+        ] {
+            enumeration.mark_as_plugin_api(gst::PluginAPIFlags::empty());
+        }
+    }
+    MaskMeta::register();
+    gst::Element::register(
+        Some(plugin),
+        "casmesaliency",
+        gst::Rank::NONE,
+        CasmeSaliency::static_type(),
+    )
+}

@@ -1,0 +1,288 @@
+//! The element's properties: their specification, their values, and what these mean to the library.
+
+use casm_core::engine::{self, EngineOptions};
+use casm_core::header::Header;
+use casm_core::localizer::LocalizeOptions;
+use casm_core::mask::{self, BinarizationRule};
+use casm_core::overlay::{OverlayMode, OverlayStyle};
+use casm_core::{Resize, Result};
+use glib::prelude::*;
+use glib::{
+    ParamSpec, ParamSpecBoolean, ParamSpecBoxed, ParamSpecDouble, ParamSpecEnum, ParamSpecString,
+    ParamSpecUInt,
+};
+use gst::prelude::*;
+
+use super::{Binarization, Overlay, Precision};
+
+/// Name of the read-only property with the counters.
+pub const STATS: &str = "stats";
+/// The properties that are read when the element starts, and not again.
+pub const READ_AT_START: [&str; 4] = ["model", "device", "threads", "precision"];
+
+/// Values of the writable properties.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Checkpoint file; empty = the built-in model.
+    pub model: String,
+    /// As written: what it means is found out at the start, where an error can be reported.
+    pub device: String,
+    /// CPU threads; 0 = one a core.
+    pub threads: u32,
+    /// Number format.
+    pub precision: Precision,
+    /// What is drawn.
+    pub overlay: Overlay,
+    /// Opacity of what is drawn, in [0, 1].
+    pub overlay_opacity: f64,
+    /// 0xRRGGBB; the top byte is ignored.
+    pub overlay_color: u32,
+    /// Rule.
+    pub binarization: Binarization,
+    /// Factor on the mask's mean; 0 = the model's.
+    pub threshold: f64,
+    /// Share of the mask.
+    pub min_area: f64,
+    /// An inference every so many frames.
+    pub inference_interval: u32,
+    /// Whether every frame has a message on the bus.
+    pub post_messages: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let style = OverlayStyle::default();
+        let [red, green, blue] = style.color;
+        Settings {
+            model: String::new(),
+            device: engine::Device::Auto.to_string(),
+            threads: 0,
+            precision: Precision::default(),
+            overlay: Overlay::default(),
+            // Through decimals: 0.6 is not to become 0.6000000238.
+            overlay_opacity: (f64::from(style.opacity) * 1e6).round() / 1e6,
+            overlay_color: u32::from_be_bytes([0, red, green, blue]),
+            binarization: Binarization::default(),
+            threshold: 0.0,
+            min_area: 0.0,
+            inference_interval: 1,
+            post_messages: false,
+        }
+    }
+}
+
+impl Settings {
+    /// All properties of the element.
+    pub fn specifications() -> Vec<ParamSpec> {
+        let default = Settings::default();
+        vec![
+            ParamSpecString::builder("model")
+                .nick("Model")
+                .blurb("Checkpoint file of the model; empty = the built-in model")
+                .default_value(Some(default.model.as_str()))
+                .mutable_ready()
+                .build(),
+            ParamSpecString::builder("device")
+                .nick("Device")
+                .blurb("Where the network runs: auto (the first usable GPU, else the CPU), cpu, cuda or cuda:N")
+                .default_value(Some(default.device.as_str()))
+                .mutable_ready()
+                .build(),
+            ParamSpecUInt::builder("threads")
+                .nick("Threads")
+                .blurb("CPU threads of the network, shared by all elements of the process; 0 = one a core")
+                .maximum(1024)
+                .default_value(default.threads)
+                .mutable_ready()
+                .build(),
+            ParamSpecEnum::builder_with_default("precision", default.precision)
+                .nick("Precision")
+                .blurb("Number format of the network's weights and activations")
+                .mutable_ready()
+                .build(),
+            ParamSpecEnum::builder_with_default("overlay", default.overlay)
+                .nick("Overlay")
+                .blurb("What is drawn into the frame")
+                .mutable_playing()
+                .build(),
+            ParamSpecDouble::builder("overlay-opacity")
+                .nick("Overlay opacity")
+                .blurb("Opacity of what is drawn: 0 = invisible, 1 = hides the picture")
+                .minimum(0.0)
+                .maximum(1.0)
+                .default_value(default.overlay_opacity)
+                .controllable()
+                .mutable_playing()
+                .build(),
+            ParamSpecUInt::builder("overlay-color")
+                .nick("Overlay colour")
+                .blurb("Colour of box, mask and contour as 0xRRGGBB; a leading alpha byte is ignored")
+                .default_value(default.overlay_color)
+                .mutable_playing()
+                .build(),
+            ParamSpecEnum::builder_with_default("binarization", default.binarization)
+                .nick("Binarization")
+                .blurb("How the soft mask is made binary, from the next inference on")
+                .mutable_playing()
+                .build(),
+            ParamSpecDouble::builder("threshold")
+                .nick("Threshold")
+                .blurb(
+                    "Factor on the mask's mean that sets how much is marked: with binarization=quantile larger marks \
+                     more, with binarization=mean larger marks less; 0 = as the model's checkpoint says, 1 in the paper",
+                )
+                .minimum(0.0)
+                .maximum(10.0)
+                .default_value(default.threshold)
+                .controllable()
+                .mutable_playing()
+                .build(),
+            ParamSpecDouble::builder("min-area")
+                .nick("Minimum area")
+                .blurb("Smallest object that is reported, as a share of the frame; 0 = any")
+                .minimum(0.0)
+                .maximum(1.0)
+                .default_value(default.min_area)
+                .mutable_playing()
+                .build(),
+            ParamSpecUInt::builder("inference-interval")
+                .nick("Inference interval")
+                .blurb("Run the network on every Nth frame; those between carry the last result with its age in frames")
+                .minimum(1)
+                .default_value(default.inference_interval)
+                .mutable_playing()
+                .build(),
+            ParamSpecBoolean::builder("post-messages")
+                .nick("Post messages")
+                .blurb("Post an element message 'casm-saliency' on the bus for every frame")
+                .default_value(default.post_messages)
+                .mutable_playing()
+                .build(),
+            ParamSpecBoxed::builder::<gst::Structure>(STATS)
+                .nick("Statistics")
+                .blurb(
+                    "frames, inferred, reused, gaps, drawn, last-inference-ms, mean-inference-ms, model, engine, \
+                     device, precision and threads since the last start",
+                )
+                .read_only()
+                .build(),
+        ]
+    }
+
+    /// Takes over a property's value. GObject has checked name, type and range.
+    pub fn set(&mut self, name: &str, value: &glib::Value) {
+        match name {
+            // An application may pass NULL, which means the same as an empty string.
+            "model" => self.model = text(value),
+            "device" => self.device = text(value),
+            "threads" => self.threads = checked(value),
+            "precision" => self.precision = checked(value),
+            "overlay" => self.overlay = checked(value),
+            "overlay-opacity" => self.overlay_opacity = checked(value),
+            "overlay-color" => self.overlay_color = checked(value),
+            "binarization" => self.binarization = checked(value),
+            "threshold" => self.threshold = checked(value),
+            "min-area" => self.min_area = checked(value),
+            "inference-interval" => self.inference_interval = checked(value),
+            "post-messages" => self.post_messages = checked(value),
+            _ => unreachable!("GObject sets only what is specified as writable"),
+        }
+    }
+
+    /// A property's value.
+    pub fn get(&self, name: &str) -> glib::Value {
+        match name {
+            "model" => self.model.to_value(),
+            "device" => self.device.to_value(),
+            "threads" => self.threads.to_value(),
+            "precision" => self.precision.to_value(),
+            "overlay" => self.overlay.to_value(),
+            "overlay-opacity" => self.overlay_opacity.to_value(),
+            "overlay-color" => self.overlay_color.to_value(),
+            "binarization" => self.binarization.to_value(),
+            "threshold" => self.threshold.to_value(),
+            "min-area" => self.min_area.to_value(),
+            "inference-interval" => self.inference_interval.to_value(),
+            "post-messages" => self.post_messages.to_value(),
+            _ => unreachable!("GObject gets only what is specified"),
+        }
+    }
+
+    /// How to open the engine.
+    ///
+    /// # Errors
+    /// [`casm_core::Error::Device`] if `device` is not understood.
+    pub fn engine_options(&self) -> Result<EngineOptions> {
+        Ok(EngineOptions {
+            // An emptied property means its default, as with `model`.
+            device: if self.device.is_empty() {
+                engine::Device::Auto
+            } else {
+                self.device.parse()?
+            },
+            precision: match self.precision {
+                Precision::Auto => engine::Precision::Auto,
+                Precision::F32 => engine::Precision::F32,
+                Precision::Bf16 => engine::Precision::Bf16,
+                Precision::F16 => engine::Precision::F16,
+            },
+            threads: self.threads as usize,
+        })
+    }
+
+    /// What is done with masks of a model with this `header`.
+    pub fn localize_options(&self, header: &Header) -> LocalizeOptions {
+        let rule = match self.binarization {
+            Binarization::Model => header.binarization.rule,
+            Binarization::Quantile => BinarizationRule::Quantile,
+            Binarization::Mean => BinarizationRule::Mean,
+        };
+        let alpha = if self.threshold > 0.0 {
+            self.threshold
+        } else {
+            header.binarization.alpha
+        };
+        LocalizeOptions {
+            resize: Resize::Stretch,
+            binarization: mask::Binarization { rule, alpha },
+            min_area: self.min_area,
+        }
+    }
+
+    /// What is drawn, and how.
+    pub fn overlay_style(&self) -> OverlayStyle {
+        let [_, red, green, blue] = self.overlay_color.to_be_bytes();
+        OverlayStyle {
+            mode: match self.overlay {
+                Overlay::None => OverlayMode::None,
+                Overlay::Box => OverlayMode::Box,
+                Overlay::Mask => OverlayMode::Mask,
+                Overlay::Heatmap => OverlayMode::Heatmap,
+                Overlay::Contour => OverlayMode::Contour,
+            },
+            color: [red, green, blue],
+            opacity: self.overlay_opacity as f32,
+        }
+    }
+}
+
+/// The engine's number format, as the property `precision` calls it.
+pub fn precision_nick(precision: engine::Precision) -> &'static str {
+    match precision {
+        engine::Precision::Auto => "auto",
+        engine::Precision::F32 => "f32",
+        engine::Precision::Bf16 => "bf16",
+        engine::Precision::F16 => "f16",
+    }
+}
+
+fn checked<T: for<'v> glib::value::FromValue<'v> + 'static>(value: &glib::Value) -> T {
+    value.get_owned().expect("GObject has checked the type")
+}
+
+fn text(value: &glib::Value) -> String {
+    value
+        .get::<Option<String>>()
+        .expect("GObject has checked the type")
+        .unwrap_or_default()
+}

@@ -1,0 +1,61 @@
+//! Classifier-agnostic saliency maps: the network on libtorch.
+//!
+//! Everything that needs no tensors is in [`casm_core`] and re-exported here under the same names:
+//! frames, input, masks, boxes, checkpoints and the description of the network. This crate computes.
+//!
+//! | stage | module | from → to |
+//! |---|---|---|
+//! | device | [`device`] | "auto", "cpu", "cuda:1" → a libtorch device, with CUDA found at run time |
+//! | parameters | [`parameters`] | checkpoint ↔ named tensors; initialisation |
+//! | module | [`module`] | a graph of layers with its tensors; the forward pass |
+//! | network | [`SaliencyNetwork`] | `[N, 3, S, S]` → encoder → decoder → mask and logits |
+//! | engine | [`TorchEngine`] | pixels → mask and logits without tensors at the border |
+//! | import | [`import`] | PyTorch files → checkpoints, without executing a pickle |
+//!
+//! Built as a shared library, `libcasm.so`, it is the engine that the GStreamer plugin loads.
+
+pub use casm_core::*;
+
+pub mod device;
+mod engine_export;
+pub mod import;
+pub mod module;
+pub mod parameters;
+mod saliency_network;
+mod torch_engine;
+
+pub use saliency_network::{Saliency, SaliencyNetwork};
+pub use torch_engine::TorchEngine;
+
+/// Opens the engine for `checkpoint` inside this process, without going through `libcasm.so`.
+///
+/// # Errors
+/// [`Error::Device`], [`Error::Engine`].
+pub fn open_engine(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Box<dyn Engine>> {
+    Ok(Box::new(TorchEngine::open(checkpoint, options)?))
+}
+
+/// A [`Localizer`] on [`open_engine`]'s engine.
+///
+/// # Errors
+/// Those of [`open_engine`].
+pub fn open_localizer(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Localizer> {
+    Ok(Localizer::new(
+        checkpoint.header().clone(),
+        open_engine(checkpoint, options)?,
+    ))
+}
+
+/// A libtorch error as this library's.
+fn torch_error(error: tch::TchError) -> Error {
+    // The C++ side appends its own call stack, which says nothing to a user.
+    let text = error.to_string();
+    let message = text
+        .split("\nException raised from")
+        .next()
+        .unwrap_or(&text);
+    Error::Engine {
+        engine: "torch".to_owned(),
+        reason: message.trim().to_owned(),
+    }
+}

@@ -1,0 +1,167 @@
+//! A graph of layers with its tensors: the forward pass on libtorch.
+
+use casm_core::Result;
+use casm_core::network::{Conv2d, Graph, Operation};
+use tch::{Kind, TchError, Tensor};
+
+use crate::parameters::Parameters;
+use crate::torch_error;
+
+/// Batch norm's epsilon and momentum, as in torchvision and the released code (spec A.2).
+const BATCH_NORM_EPSILON: f64 = 1e-5;
+const BATCH_NORM_MOMENTUM: f64 = 0.1;
+
+/// Which statistics batch norm uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The stored running statistics.
+    Evaluate,
+    /// Those of the batch; the stored ones move towards them.
+    Train,
+}
+
+/// A graph that can be run.
+#[derive(Debug)]
+pub struct Module {
+    steps: Vec<Step>,
+    outputs: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Step {
+    operation: Operation,
+    inputs: Vec<usize>,
+    /// The layer's tensors in the order of [`Graph::layer_parameters`].
+    tensors: Vec<Tensor>,
+    /// How often the result is still needed, so that it can be freed after its last use.
+    uses: usize,
+}
+
+impl Module {
+    /// Binds `graph` to the tensors of `parameters`, which stay shared: what changes there changes here.
+    ///
+    /// # Errors
+    /// [`casm_core::Error::Engine`] if a tensor is missing.
+    pub fn new(graph: &Graph, parameters: &Parameters) -> Result<Module> {
+        let outputs: Vec<usize> = graph.outputs().iter().map(|value| value.index()).collect();
+        let mut steps = Vec::with_capacity(graph.layers().len());
+        for (index, layer) in graph.layers().iter().enumerate() {
+            let tensors = graph
+                .layer_parameters(index)
+                .iter()
+                .map(|parameter| parameters.get(&parameter.name))
+                .collect::<Result<_>>()?;
+            let inputs = layer.inputs.iter().map(|value| value.index()).collect();
+            steps.push(Step {
+                operation: layer.operation.clone(),
+                inputs,
+                tensors,
+                uses: 0,
+            });
+        }
+        for index in 0..steps.len() {
+            for input in steps[index].inputs.clone() {
+                steps[input].uses += 1;
+            }
+        }
+        for &output in &outputs {
+            steps[output].uses += 1;
+        }
+        Ok(Module { steps, outputs })
+    }
+
+    /// Computes the graph's outputs from its inputs, one tensor each.
+    ///
+    /// # Errors
+    /// [`casm_core::Error::Engine`] with libtorch's message: wrong shapes, no memory.
+    pub fn forward(&self, inputs: &[Tensor], mode: Mode) -> Result<Vec<Tensor>> {
+        self.run(inputs, mode).map_err(torch_error)
+    }
+
+    fn run(&self, inputs: &[Tensor], mode: Mode) -> std::result::Result<Vec<Tensor>, TchError> {
+        let mut values: Vec<Option<Tensor>> = Vec::with_capacity(self.steps.len());
+        let mut uses: Vec<usize> = self.steps.iter().map(|step| step.uses).collect();
+        let mut inputs = inputs.iter();
+        let missing =
+            || TchError::Torch("a value of the graph is used before it is computed".to_owned());
+        for step in &self.steps {
+            let arguments: Vec<Tensor> = if matches!(step.operation, Operation::Input) {
+                vec![inputs.next().ok_or_else(missing)?.shallow_clone()]
+            } else {
+                let taken = step
+                    .inputs
+                    .iter()
+                    .map(|&input| values[input].as_ref().map(Tensor::shallow_clone));
+                taken.collect::<Option<_>>().ok_or_else(missing)?
+            };
+            values.push(Some(step.compute(arguments, mode)?));
+            for &input in &step.inputs {
+                uses[input] -= 1;
+                if uses[input] == 0 {
+                    values[input] = None;
+                }
+            }
+        }
+        let outputs = self
+            .outputs
+            .iter()
+            .map(|&output| values[output].as_ref().map(Tensor::shallow_clone));
+        outputs.collect::<Option<_>>().ok_or_else(missing)
+    }
+}
+
+impl Step {
+    fn compute(&self, arguments: Vec<Tensor>, mode: Mode) -> std::result::Result<Tensor, TchError> {
+        let x = &arguments[0];
+        let square = |side: usize| [side as i64, side as i64];
+        match &self.operation {
+            Operation::Input => Ok(x.shallow_clone()),
+            Operation::Conv2d(Conv2d {
+                stride,
+                padding,
+                groups,
+                ..
+            }) => x.f_conv2d(
+                &self.tensors[0],
+                self.tensors.get(1),
+                square(*stride),
+                square(*padding),
+                square(1),
+                *groups as i64,
+            ),
+            Operation::BatchNorm { .. } => x.f_batch_norm(
+                Some(&self.tensors[0]),
+                Some(&self.tensors[1]),
+                Some(&self.tensors[2]),
+                Some(&self.tensors[3]),
+                mode == Mode::Train,
+                BATCH_NORM_MOMENTUM,
+                BATCH_NORM_EPSILON,
+                true,
+            ),
+            Operation::Relu => x.f_relu(),
+            Operation::Relu6 => x.f_clamp(0.0, 6.0),
+            Operation::MaxPool {
+                kernel,
+                stride,
+                padding,
+            } => x.f_max_pool2d(
+                square(*kernel),
+                square(*stride),
+                square(*padding),
+                square(1),
+                false,
+            ),
+            Operation::Add => x.f_add(&arguments[1]),
+            Operation::GlobalAveragePool => x.f_mean_dim(&[2i64, 3][..], false, None::<Kind>),
+            Operation::Linear { .. } => x.f_linear(&self.tensors[0], self.tensors.get(1)),
+            Operation::UpsampleBilinear { factor } => {
+                let (_, _, height, width) = x.size4()?;
+                let factor = *factor as i64;
+                x.f_upsample_bilinear2d([height * factor, width * factor], false, None, None)
+            }
+            Operation::Concat => Tensor::f_cat(&arguments, 1),
+            Operation::Sigmoid => x.f_sigmoid(),
+        }
+    }
+}

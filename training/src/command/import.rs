@@ -1,0 +1,224 @@
+//! `casm import`: PyTorch and safetensors files → checkpoints.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use casm::checkpoint::{NamedTensor, Storage, serialize};
+use casm::header::Provenance;
+use casm::import::{Architecture, Imported};
+use casm::network::{
+    Activation, Block, DecoderConfig, EncoderConfig, MobilenetV2Config, NetworkConfig,
+    ResnetConfig, Upsample,
+};
+use casm::{Checkpoint, Header};
+
+/// Arguments of `casm import`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// File to import: the authors' .chk, torchvision's or DataParallel .pth, or .safetensors.
+    source: PathBuf,
+    /// Checkpoint to write.
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Number format of the stored values.
+    #[arg(long, value_enum, default_value_t = StorageArgument::F32)]
+    storage: StorageArgument,
+    /// Text file with a class name a line, in the order of the logits; a leading WordNet id is kept.
+    #[arg(long, value_name = "FILE")]
+    classes: Option<PathBuf>,
+    /// Non-linearity of a MobileNetV2, which the file does not tell: relu6 is the original's, relu
+    /// the quantised release's. Left out: relu if batch norm is folded, else relu6.
+    #[arg(long, value_enum)]
+    activation: Option<ActivationArgument>,
+    /// How the mask is enlarged to the input size.
+    #[arg(long, value_enum, default_value_t = UpsampleArgument::Nearest)]
+    upsample: UpsampleArgument,
+    /// Side of the network's input in pixels, a multiple of 32.
+    #[arg(long, default_value_t = 224)]
+    input_size: u32,
+    /// What the weights were trained on, for the header.
+    #[arg(long, default_value = "")]
+    data: String,
+    /// Origin and licence of the weights, for the header.
+    #[arg(long, default_value = "")]
+    notes: String,
+    /// A measured result for the header; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_metric)]
+    metric: Vec<(String, f64)>,
+    /// Replace an existing output file.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum StorageArgument {
+    F32,
+    F16,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum ActivationArgument {
+    Relu,
+    Relu6,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum UpsampleArgument {
+    Nearest,
+    Bilinear,
+}
+
+/// Reads, checks and writes.
+///
+/// # Errors
+/// The source is not understood, its tensors do not fit the network they stand for, or the output
+/// cannot be written.
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if arguments.output.exists() && !arguments.force {
+        bail!(
+            "'{}' exists; --force replaces it",
+            arguments.output.display()
+        );
+    }
+    let imported = casm::import::read(&arguments.source)?;
+    let header = header(arguments, &imported)?;
+    let tensors: Vec<NamedTensor> = imported
+        .tensors
+        .into_iter()
+        .map(|(name, tensor)| NamedTensor {
+            name,
+            shape: tensor.shape,
+            values: tensor.values,
+        })
+        .collect();
+    let storage = match arguments.storage {
+        StorageArgument::F32 => Storage::F32,
+        StorageArgument::F16 => Storage::F16,
+    };
+    let bytes = serialize(&header, &tensors, storage).with_context(|| {
+        format!(
+            "'{}' cannot become a checkpoint",
+            arguments.source.display()
+        )
+    })?;
+    write_whole(&arguments.output, &bytes)?;
+    // Read back, so that "written" means "usable".
+    let checkpoint = Checkpoint::open(&arguments.output)?;
+    for left_out in &imported.ignored {
+        eprintln!("casm: left out {left_out}");
+    }
+    let decoder = if imported.has_decoder {
+        "with decoder"
+    } else {
+        "a classifier without decoder"
+    };
+    println!(
+        "{}: {} from {}, {} classes, {decoder}, {} tensors, {:.1} MB",
+        arguments.output.display(),
+        header.network.encoder.name(),
+        imported.source_format,
+        header.network.classes(),
+        tensors.len(),
+        checkpoint.bytes().len() as f64 / 1e6
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn header(arguments: &Arguments, imported: &Imported) -> anyhow::Result<Header> {
+    let classes = imported.classes;
+    let encoder = match imported.architecture {
+        Architecture::Resnet { blocks, bottleneck } => {
+            let block = if bottleneck {
+                Block::Bottleneck
+            } else {
+                Block::Basic
+            };
+            EncoderConfig::Resnet(ResnetConfig {
+                blocks,
+                block,
+                classes,
+            })
+        }
+        Architecture::MobilenetV2 { batch_norm } => {
+            let activation = match arguments.activation {
+                Some(ActivationArgument::Relu) => Activation::Relu,
+                Some(ActivationArgument::Relu6) => Activation::Relu6,
+                None if batch_norm => Activation::Relu6,
+                None => Activation::Relu,
+            };
+            EncoderConfig::MobilenetV2(MobilenetV2Config {
+                classes,
+                batch_norm,
+                activation,
+            })
+        }
+    };
+    let upsample = match arguments.upsample {
+        UpsampleArgument::Nearest => Upsample::Nearest,
+        UpsampleArgument::Bilinear => Upsample::Bilinear,
+    };
+    let decoder = imported.has_decoder.then(|| DecoderConfig {
+        upsample,
+        ..DecoderConfig::default()
+    });
+    let mut header = Header::new(NetworkConfig { encoder, decoder });
+    header.input.size = arguments.input_size;
+    if let Some(file) = &arguments.classes {
+        header.classes = read_classes(file)?;
+    }
+    let source = arguments
+        .source
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let origin = format!("imported from {source} ({})", imported.source_format);
+    let notes = [arguments.notes.as_str(), &origin]
+        .into_iter()
+        .filter(|note| !note.is_empty());
+    header.provenance = Provenance {
+        created_by: format!("casm {}", env!("CARGO_PKG_VERSION")),
+        data: arguments.data.clone(),
+        commit: String::new(),
+        metrics: arguments.metric.iter().cloned().collect(),
+        notes: notes.collect::<Vec<_>>().join("; "),
+    };
+    Ok(header)
+}
+
+fn read_classes(file: &Path) -> anyhow::Result<Vec<String>> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("class list '{}' cannot be read", file.display()))?;
+    Ok(text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect())
+}
+
+fn parse_metric(text: &str) -> Result<(String, f64), String> {
+    let (name, value) = text.split_once('=').ok_or("needs the form NAME=VALUE")?;
+    let value = value
+        .parse()
+        .map_err(|_| format!("'{value}' is not a number"))?;
+    Ok((name.to_owned(), value))
+}
+
+/// Writes beside the target and renames, so that no half-written file ever bears its name.
+fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let unwritten = || format!("'{}' cannot be written", path.display());
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(unwritten)?;
+    file.write_all(bytes).with_context(unwritten)?;
+    file.as_file().sync_all().with_context(unwritten)?;
+    let file = file.persist(path).with_context(unwritten)?;
+    // A temporary file is private; a model is for everybody who may read the folder.
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+        .with_context(unwritten)
+}

@@ -1,0 +1,8 @@
+//! The verbs of the `casm` command: arguments as typed, and what is done with them.
+//!
+//! Exit codes: 0 all done; 1 some inputs could not be used, each named; 2 nothing was done.
+
+pub mod import;
+pub mod info;
+pub mod localize;
+mod pictures;
