@@ -70,7 +70,8 @@ done
 if [[ -z ${GST_PLUGIN_PATH:-} && -f $release/libgstcasm.so ]]; then
     export GST_PLUGIN_PATH=$release
 fi
-gst-inspect-1.0 --exists casmesaliency ||
+# Not --exists, which is false for a plugin whose version is below GStreamer's.
+gst-inspect-1.0 casmesaliency >/dev/null 2>&1 ||
     fail "GStreamer does not find casmesaliency; run 'make build', or set GST_PLUGIN_PATH to its folder"
 if [[ $runner == boxes ]]; then
     runner=$release/examples/boxes

@@ -120,7 +120,7 @@ fn truncated_checkpoints_are_refused_wherever_they_end() {
         refused_model(&path, gst::ResourceError::Read, "truncated");
     }
     let longer = file(&folder, "longer.safetensors", &[whole, b"more"].concat());
-    refused_model(&longer, gst::ResourceError::Read, "copy it again");
+    refused_model(&longer, gst::ResourceError::Read, "truncated");
 }
 
 #[test]

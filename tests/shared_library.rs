@@ -153,6 +153,16 @@ fn with_the_plugin_path_alone_the_element_is_found_and_plays() {
 }
 
 #[test]
+fn a_link_to_the_built_plugin_finds_the_engine_where_it_was_built() {
+    let machine = Machine::new();
+    let plugin = machine.engine().with_file_name(PLUGIN);
+    fs::remove_file(&plugin).expect("the copy");
+    symlink(built(PLUGIN), &plugin).expect("a link");
+    let (played, said) = machine.play();
+    assert!(played, "{said}");
+}
+
+#[test]
 fn without_libtorch_one_error_names_the_library_and_the_remedy() {
     let machine = Machine::new();
     engine_without_libtorch(&machine.engine());

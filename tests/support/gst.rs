@@ -180,8 +180,8 @@ pub fn localize(pixels: &[u8], width: u32, height: u32) -> Localization {
 pub struct Roi {
     /// Its box in pixels of the frame.
     pub bounding_box: BoundingBox,
-    /// Its parameters.
-    pub params: gst::Structure,
+    /// Its parameters; `None` where GStreamer has dropped them.
+    pub params: Option<gst::Structure>,
 }
 
 /// The element's regions of interest on a buffer.
@@ -191,10 +191,7 @@ pub fn rois(buffer: &gst::BufferRef) -> Vec<Roi> {
         .filter(|meta| meta.roi_type() == gstcasm::ROI_TYPE)
         .map(|meta| {
             let (x, y, width, height) = meta.rect();
-            let params = meta
-                .param(gstcasm::PARAMS_NAME)
-                .expect("every region has parameters")
-                .to_owned();
+            let params = meta.param(gstcasm::PARAMS_NAME).map(ToOwned::to_owned);
             Roi {
                 bounding_box: BoundingBox {
                     x,
@@ -213,6 +210,13 @@ pub fn roi(buffer: &gst::BufferRef) -> Roi {
     let mut rois = rois(buffer);
     assert_eq!(rois.len(), 1, "regions of interest");
     rois.remove(0)
+}
+
+/// The parameters of the only region of interest on a buffer.
+pub fn params(buffer: &gst::BufferRef) -> gst::Structure {
+    roi(buffer)
+        .params
+        .expect("the element gives every region parameters")
 }
 
 /// The mask on a buffer.

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub mod clips;
 pub mod golden;
 pub mod gst;
 

@@ -3,6 +3,7 @@
 
 mod command;
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -32,6 +33,15 @@ fn main() -> ExitCode {
         Command::Import(arguments) => command::import::run(&arguments),
     };
     outcome.unwrap_or_else(|error| {
+        // `casm info | head` has seen enough; that is no failure.
+        let ended = |cause: &(dyn std::error::Error + 'static)| {
+            cause
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+        };
+        if error.chain().any(ended) {
+            return ExitCode::SUCCESS;
+        }
         eprintln!("casm: {error:#}");
         ExitCode::from(2)
     })

@@ -1,8 +1,10 @@
 //! `casm info`: what is inside a checkpoint.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use casm::Checkpoint;
 use casm::checkpoint::Storage;
 use casm::network::EncoderConfig;
@@ -11,8 +13,8 @@ use casm::network::EncoderConfig;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Checkpoint file; the built-in model if left out.
-    #[arg(default_value = "")]
-    model: PathBuf,
+    #[arg(value_name = "FILE")]
+    model: Option<PathBuf>,
     /// Print the header as JSON.
     #[arg(long)]
     json: bool,
@@ -24,106 +26,105 @@ pub struct Arguments {
 /// Prints the header in words or as JSON.
 ///
 /// # Errors
-/// Those of reading the checkpoint.
+/// Those of reading the checkpoint; standard output is closed.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let checkpoint = Checkpoint::open_or_built_in(&arguments.model)?;
-    let header = checkpoint.header();
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(header)?);
-        return Ok(ExitCode::SUCCESS);
+    let checkpoint = super::checkpoint(arguments.model.as_deref())?;
+    let mut text = if arguments.json {
+        serde_json::to_string_pretty(checkpoint.header())? + "\n"
+    } else {
+        let lines = describe(&checkpoint).into_iter();
+        lines
+            .map(|(name, value)| format!("{name:<14} {value}\n"))
+            .collect()
+    };
+    if arguments.tensors {
+        for parameter in checkpoint.header().network.network().parameters() {
+            text += &format!("{:<52} {:?}\n", parameter.name, parameter.shape);
+        }
     }
-    let parameters = header.network.network().parameters();
+    let written = std::io::stdout().write_all(text.as_bytes());
+    written.context("standard output cannot be written")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The header in words: name and value of each line.
+fn describe(checkpoint: &Checkpoint) -> Vec<(&'static str, String)> {
+    let header = checkpoint.header();
+    let network = &header.network;
+    let parameters = network.network().parameters();
+    let count = |shape: &Vec<usize>| shape.iter().product::<usize>();
     let values: usize = parameters
         .iter()
-        .map(|parameter| parameter.shape.iter().product::<usize>())
+        .map(|parameter| count(&parameter.shape))
         .sum();
     let storage = match checkpoint.storage() {
         Storage::F32 => "f32",
         Storage::F16 => "f16",
     };
     let megabytes = checkpoint.bytes().len() as f64 / 1e6;
-    let line = |name: &str, value: &str| println!("{name:<14} {value}");
-    line("checkpoint", checkpoint.origin());
-    line(
-        "format",
-        &format!(
-            "{} ({megabytes:.1} MB, values stored as {storage})",
-            header.format_version
-        ),
+    let format = format!(
+        "{} ({megabytes:.1} MB, values stored as {storage})",
+        header.format_version
     );
-    line(
-        "encoder",
-        &format!(
-            "{}, {} classes",
-            header.network.encoder.name(),
-            header.network.classes()
-        ),
-    );
-    if let EncoderConfig::MobilenetV2(config) = &header.network.encoder {
-        let norm = if config.batch_norm {
-            "batch norm"
-        } else {
-            "batch norm folded"
-        };
-        line(
-            "",
-            &format!("{norm}, {:?}", config.activation).to_lowercase(),
-        );
-    }
-    match &header.network.decoder {
-        Some(decoder) => line(
-            "decoder",
-            &format!(
-                "{} channels a tap, {:?} enlargement of the mask",
-                decoder.channels, decoder.upsample
+    let encoder = format!("{}, {} classes", network.encoder.name(), network.classes());
+    let variant = match &network.encoder {
+        EncoderConfig::Resnet(_) => String::new(),
+        EncoderConfig::MobilenetV2(config) => {
+            let norm = if config.batch_norm {
+                "batch norm"
+            } else {
+                "batch norm folded"
+            };
+            format!("{norm}, {:?}", config.activation).to_lowercase()
+        }
+    };
+    let decoder = match &network.decoder {
+        Some(decoder) => {
+            let upsample = format!("{:?}", decoder.upsample).to_lowercase();
+            format!(
+                "{} channels a tap, {upsample} enlargement of the mask",
+                decoder.channels
             )
-            .to_lowercase(),
-        ),
-        None => line("decoder", "none: a classifier alone"),
-    }
-    line(
-        "parameters",
-        &format!("{values} in {} tensors", parameters.len()),
-    );
-    line(
-        "input",
-        &format!(
-            "{0} x {0}, mean {1:?}, std {2:?}",
-            header.input.size, header.input.mean, header.input.std
-        ),
-    );
-    line(
-        "binarization",
-        &format!(
-            "{:?}, alpha {}",
-            header.binarization.rule, header.binarization.alpha
-        )
-        .to_lowercase(),
-    );
+        }
+        None => "none: a classifier alone".to_owned(),
+    };
+    let input = &header.input;
+    let rule = format!("{:?}", header.binarization.rule).to_lowercase();
     let named = if header.classes.is_empty() {
         "not named"
     } else {
         "named"
     };
-    line("classes", named);
     let provenance = &header.provenance;
-    for (name, text) in [
-        ("created by", &provenance.created_by),
-        ("data", &provenance.data),
-        ("commit", &provenance.commit),
-        ("notes", &provenance.notes),
-    ] {
-        if !text.is_empty() {
-            line(name, text);
-        }
-    }
-    for (name, value) in &provenance.metrics {
-        line("metric", &format!("{name} = {value}"));
-    }
-    if arguments.tensors {
-        for parameter in parameters {
-            println!("{:<52} {:?}", parameter.name, parameter.shape);
-        }
-    }
-    Ok(ExitCode::SUCCESS)
+    let mut lines = vec![
+        ("checkpoint", checkpoint.origin().to_owned()),
+        ("format", format),
+        ("encoder", encoder),
+        ("", variant),
+        ("decoder", decoder),
+        (
+            "parameters",
+            format!("{values} in {} tensors", parameters.len()),
+        ),
+        (
+            "input",
+            format!(
+                "{0} x {0}, mean {1:?}, std {2:?}",
+                input.size, input.mean, input.std
+            ),
+        ),
+        (
+            "binarization",
+            format!("{rule}, alpha {}", header.binarization.alpha),
+        ),
+        ("classes", named.to_owned()),
+        ("created by", provenance.created_by.clone()),
+        ("data", provenance.data.clone()),
+        ("commit", provenance.commit.clone()),
+        ("notes", provenance.notes.clone()),
+    ];
+    lines.retain(|(_, value)| !value.is_empty());
+    let metrics = provenance.metrics.iter();
+    lines.extend(metrics.map(|(name, value)| ("metric", format!("{name} = {value}"))));
+    lines
 }

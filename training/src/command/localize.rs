@@ -26,8 +26,8 @@ pub struct Arguments {
     #[arg(required = true, value_name = "IMAGE")]
     inputs: Vec<String>,
     /// Checkpoint file; the built-in model if left out.
-    #[arg(long, default_value = "")]
-    model: PathBuf,
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
     /// Where to run: auto, cpu, cuda, cuda:N.
     #[arg(long, default_value_t = Device::Auto)]
     device: Device,
@@ -122,7 +122,7 @@ struct ErrorLine<'a> {
 /// The model or device cannot be used, no pictures were named, or standard output is closed.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let files = pictures::find(&arguments.inputs)?;
-    let checkpoint = Checkpoint::open_or_built_in(&arguments.model)?;
+    let checkpoint = super::checkpoint(arguments.model.as_deref())?;
     let options = localize_options(arguments, checkpoint.header().binarization)?;
     let engine_options = EngineOptions {
         device: arguments.device,
@@ -305,13 +305,12 @@ fn draw_mask(
         color: [255; 3],
         opacity: 1.0,
     };
-    let mut frame = FrameMut::new(
-        PixelFormat::Gray8,
-        width,
-        height,
-        ColorSpace::default(),
-        vec![plane],
-    )?;
+    // A picture file's grey is full range: 255 = 1.0.
+    let color = ColorSpace {
+        full_range: true,
+        ..ColorSpace::default()
+    };
+    let mut frame = FrameMut::new(PixelFormat::Gray8, width, height, color, vec![plane])?;
     Overlay::default().draw(&mut frame, localization, geometry, &style)?;
     Ok(picture)
 }

@@ -6,3 +6,12 @@ pub mod import;
 pub mod info;
 pub mod localize;
 mod pictures;
+
+use std::path::Path;
+
+use casm::Checkpoint;
+
+/// The checkpoint that was named, or the built-in one.
+fn checkpoint(model: Option<&Path>) -> casm::Result<Checkpoint> {
+    model.map_or_else(Checkpoint::built_in, Checkpoint::open)
+}

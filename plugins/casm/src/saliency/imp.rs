@@ -25,10 +25,13 @@
 //!
 //! ## Metadata downstream
 //!
-//! Both metas survive elements that copy buffers or convert formats, and plain scaling. GStreamer
-//! before 1.28 does not move regions of interest with the picture in `videoflip`, nor does it heed the
-//! borders of `videoscale add-borders=true`: there the region is wrong, while the mask meta is dropped.
-//! Put `casmesaliency` after such elements.
+//! Both metas survive what copies buffers (`queue`, `tee`, `videorate`), and `videoconvert` and
+//! `videoscale`, which scale the box. Flipping, rotating, cropping and compositing drop both in
+//! GStreamer 1.22: put `casmesaliency` after them. Two traps of 1.22 concern the region of interest
+//! alone, so prefer the `GstCasmMaskMeta`, which has the same box and fields:
+//!
+//! * `videoconvert` and `videoscale` drop the parameter structure;
+//! * where `videoscale` adds borders, the box is wrong; there the mask meta is dropped.
 
 use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;

@@ -23,11 +23,15 @@ use super::transform;
 /// | `component-area` | gdouble | share of the mask that the object covers, in [0, 1] |
 /// | `inference-pts` | guint64 | time stamp of the frame that was looked at; `GST_CLOCK_TIME_NONE` if it had none |
 /// | `age` | guint | frames since that one; 0 = this very frame |
+/// | `top-class`, `top-class-probability`, `top-class-name` | gint, gdouble, string | as in [`PARAMS_NAME`](super::PARAMS_NAME) |
+///
+/// So it has all that the region of interest has. That loses its parameters in `videoconvert` and
+/// `videoscale` of GStreamer 1.22, where only its box remains; this meta stays whole there.
 ///
 /// Copies of a buffer share the values. Scaling needs no change: mask and box are relative to the
 /// reference frame, and [`SaliencyMask::box_in`] converts. What moves the picture inside the frame
-/// would make both wrong, so there the meta is dropped, not carried along: scaling with borders,
-/// flipping and rotating, cropping, compositing.
+/// would make both wrong, so there the meta is dropped, not carried along: scaling to another aspect
+/// ratio (which gets borders), flipping and rotating, cropping, compositing.
 #[derive(Debug, Clone, Copy)]
 pub struct MaskMeta;
 
@@ -56,6 +60,10 @@ pub struct SaliencyMask {
     pub inference_pts: Option<gst::ClockTime>,
     /// Frames since that one.
     pub age: u32,
+    /// Most probable class of the frame and its probability, if the model has classes.
+    pub top_class: Option<(u32, f64)>,
+    /// Name of that class, if the model names its classes.
+    pub top_class_name: Option<String>,
 }
 
 /// Without the values, which would fill the screen.
@@ -72,6 +80,8 @@ impl std::fmt::Debug for SaliencyMask {
             .field("component_area", &self.component_area)
             .field("inference_pts", &self.inference_pts)
             .field("age", &self.age)
+            .field("top_class", &self.top_class)
+            .field("top_class_name", &self.top_class_name)
             .finish_non_exhaustive()
     }
 }
@@ -139,6 +149,12 @@ impl MaskMeta {
             component_area: real("component-area")?,
             inference_pts: fields.get::<Option<gst::ClockTime>>("inference-pts").ok()?,
             age: number("age")?,
+            top_class: fields
+                .get::<i32>("top-class")
+                .ok()
+                .and_then(|class| u32::try_from(class).ok())
+                .zip(real("top-class-probability")),
+            top_class_name: fields.get("top-class-name").ok(),
         })
     }
 
@@ -171,6 +187,8 @@ mod tests {
             component_area: 1.0,
             inference_pts: None,
             age: 0,
+            top_class: None,
+            top_class_name: None,
         }
     }
 

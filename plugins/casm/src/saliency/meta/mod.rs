@@ -37,7 +37,6 @@ pub fn attach(buffer: &mut gst::BufferRef, finding: &Finding) {
         let mut meta = VideoRegionOfInterestMeta::add(buffer, ROI_TYPE, rectangle);
         let mut params = gst::Structure::new_empty(PARAMS_NAME);
         set_common(&mut params, finding);
-        set_top_class(&mut params, finding);
         meta.add_param(params);
     }
     if CustomMeta::from_buffer(buffer, MaskMeta::NAME).is_err()
@@ -71,4 +70,5 @@ fn set_common(fields: &mut gst::StructureRef, finding: &Finding) {
     fields.set("age", finding.age);
     fields.set("reference-width", finding.geometry.frame_width);
     fields.set("reference-height", finding.geometry.frame_height);
+    set_top_class(fields, finding);
 }

@@ -37,23 +37,30 @@ unsafe extern "C" fn transform(
     _user_data: glib::ffi::gpointer,
 ) -> glib::ffi::gboolean {
     // SAFETY: see above. Both bindings' types are transparent, and the quarks tell which one it is.
-    let (to, fields, stays_true) = unsafe {
-        let stays_true = if kind == MetaTransformCopy::quark().into_glib() {
+    let stays_true = unsafe {
+        if kind == MetaTransformCopy::quark().into_glib() {
             // A part of the buffer is not a frame any more.
             (*data.cast::<MetaTransformCopy>()).range().is_none()
         } else if kind == VideoMetaTransformScale::quark().into_glib() {
             let scale = &*data.cast::<VideoMetaTransformScale>();
             fills_the_frame(scale.in_info(), scale.out_info())
         } else {
-            false
-        };
-        let fields =
-            gst::StructureRef::from_glib_borrow(gst::ffi::gst_custom_meta_get_structure(meta));
-        (gst::BufferRef::from_mut_ptr(to), fields, stays_true)
+            // Later versions try a matrix first, and fall back to plain scaling if it is refused.
+            return false.into_glib();
+        }
     };
     if !stays_true {
-        return false.into_glib();
+        // Not a failure, which would be logged: nothing is to be carried.
+        return true.into_glib();
     }
+    // SAFETY: `to` is writable for the call, and `meta` is one of ours.
+    let (to, fields) = unsafe {
+        let fields = gst::ffi::gst_custom_meta_get_structure(meta);
+        (
+            gst::BufferRef::from_mut_ptr(to),
+            gst::StructureRef::from_glib_borrow(fields),
+        )
+    };
     let copied = CustomMeta::add(to, MaskMeta::NAME).map(|mut copy| {
         for (name, value) in fields.iter() {
             copy.mut_structure().set_value(name, value.clone());

@@ -1,0 +1,171 @@
+//! What is found, and how properties change it.
+
+use casm::PixelFormat;
+use casm_tests::gst::{
+    ball, buffer, caps, centred_ball, harness, info, localize, mask, params, roi, rois,
+};
+use gst::prelude::*;
+use gstcasm::BoundingBox;
+
+use crate::process;
+
+#[test]
+fn the_object_is_where_it_was_put() {
+    for at in [(0.3, 0.4), (0.7, 0.6)] {
+        let (width, height) = (640, 360);
+        let found = roi(&process(
+            &[],
+            PixelFormat::Rgb,
+            (width, height),
+            buffer(&ball(width, height, at), width, height, 0),
+        ));
+        // Radius 72 pixels.
+        let truth = BoundingBox {
+            x: (at.0 * 640.0) as u32 - 72,
+            y: (at.1 * 360.0) as u32 - 72,
+            width: 144,
+            height: 144,
+        };
+        assert!(
+            found.bounding_box.iou(&truth) > 0.5,
+            "{:?}, {truth:?}",
+            found.bounding_box
+        );
+    }
+}
+
+#[test]
+fn metadata_has_all_fields_with_their_types() {
+    let (width, height) = (640, 360);
+    let pixels = centred_ball(width, height);
+    let expected = localize(&pixels, width, height);
+    let result = process(
+        &[],
+        PixelFormat::Rgb,
+        (width, height),
+        buffer(&pixels, width, height, 3),
+    );
+    let (found, params) = (roi(&result).bounding_box, params(&result));
+    let mask = mask(&result);
+    let component = expected.component.as_ref().expect("there is a ball");
+    let area = component.area as f64 / (224.0 * 224.0);
+    let pts = gst::ClockTime::from_mseconds(120);
+
+    assert_eq!(Some(found), expected.bounding_box);
+    assert_eq!(params.get::<f64>("confidence"), Ok(expected.confidence));
+    assert_eq!(params.get::<f64>("mask-mean"), Ok(expected.mask_mean));
+    assert_eq!(params.get::<f64>("component-area"), Ok(area));
+    assert_eq!(params.get::<u64>("inference-pts"), Ok(pts.nseconds()));
+    assert_eq!(params.get::<u32>("age"), Ok(0));
+    assert_eq!(params.get::<u32>("reference-width"), Ok(width));
+    assert_eq!(params.get::<u32>("reference-height"), Ok(height));
+    let (class, probability) = expected.top_class.expect("the model has classes");
+    assert_eq!(mask.top_class, Some((class as u32, f64::from(probability))));
+    assert_eq!(params.get::<i32>("top-class"), Ok(class as i32));
+    assert_eq!(
+        params.get::<f64>("top-class-probability"),
+        Ok(f64::from(probability))
+    );
+
+    assert_eq!((mask.width, mask.height), (224, 224));
+    assert!(mask.values == expected.mask.values);
+    assert_eq!(
+        (mask.reference_width, mask.reference_height),
+        (width, height)
+    );
+    assert_eq!(mask.bounding_box, expected.bounding_box);
+    assert_eq!(
+        (mask.confidence, mask.mask_mean),
+        (expected.confidence, expected.mask_mean)
+    );
+    assert_eq!(
+        (mask.component_area, mask.inference_pts, mask.age),
+        (area, Some(pts), 0)
+    );
+}
+
+#[test]
+fn an_object_below_min_area_has_a_mask_but_no_region() {
+    let (width, height) = (320, 240);
+    let frame = buffer(&centred_ball(width, height), width, height, 0);
+    let found = mask(&process(
+        &[],
+        PixelFormat::Rgb,
+        (width, height),
+        frame.clone(),
+    ));
+    assert!(
+        found.component_area > 0.0 && found.component_area < 0.9,
+        "{}",
+        found.component_area
+    );
+
+    let limited = |share: f64| {
+        process(
+            &[("min-area", &share.to_string())],
+            PixelFormat::Rgb,
+            (width, height),
+            frame.clone(),
+        )
+    };
+    assert_eq!(rois(&limited(found.component_area - 0.001)).len(), 1);
+    let nothing = limited(found.component_area + 0.001);
+    assert!(rois(&nothing).is_empty());
+    let mask = mask(&nothing);
+    assert!(mask.values == found.values);
+    assert_eq!(
+        (mask.bounding_box, mask.confidence, mask.component_area),
+        (None, 0.0, 0.0)
+    );
+    assert_eq!(mask.box_in(100, 100), None);
+}
+
+#[test]
+fn threshold_and_binarization_change_how_much_is_marked() {
+    let (width, height) = (320, 240);
+    let frame = buffer(&centred_ball(width, height), width, height, 0);
+    let area = |properties: &[(&str, &str)]| {
+        mask(&process(
+            properties,
+            PixelFormat::Rgb,
+            (width, height),
+            frame.clone(),
+        ))
+        .component_area
+    };
+    let of_model = area(&[]);
+    // The built-in model uses the paper's rule and factor.
+    assert_eq!(
+        area(&[("binarization", "quantile"), ("threshold", "1")]),
+        of_model
+    );
+    assert!(area(&[("threshold", "0.5")]) < of_model);
+    assert!(area(&[("binarization", "mean")]) > of_model);
+    assert!(
+        area(&[("binarization", "mean"), ("threshold", "3")]) < area(&[("binarization", "mean")])
+    );
+}
+
+#[test]
+fn a_second_element_replaces_the_mask() {
+    let (width, height) = (320, 240);
+    let info = info(PixelFormat::Rgb, width, height);
+    let first = process(
+        &[],
+        PixelFormat::Rgb,
+        (width, height),
+        buffer(&centred_ball(width, height), width, height, 0),
+    );
+    let mut second = harness(&[("min-area", "1")], &info);
+    let result = second
+        .push_and_pull(first)
+        .expect("a frame in, a frame out");
+    assert_eq!(mask(&result).bounding_box, None);
+    assert_eq!(
+        caps(&info),
+        second
+            .sinkpad()
+            .and_then(|pad| pad.current_caps())
+            .expect("negotiated")
+    );
+}
