@@ -9,6 +9,10 @@ CARGO ?= cargo
 # compile them, and libtorch's bindings with them, a second time.
 CARGO_FLAGS = --release --workspace --locked
 
+RELEASE = $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release
+# The plugin has a folder of its own, because GStreamer tries to load every library beside a plugin.
+PLUGINS = $(RELEASE)/gstreamer-1.0
+
 .DEFAULT_GOAL := help
 # cargo is parallel itself, and two of them at once would only wait for each other.
 .NOTPARALLEL:
@@ -22,10 +26,11 @@ setup: ## install what is missing: system packages (with sudo), libtorch
 
 build: setup ## build everything, optimised, into target/release
 	$(CARGO) build $(CARGO_FLAGS) --lib --bins --examples
+	@mkdir -p $(PLUGINS) && ln -sf ../libgstcasm.so $(PLUGINS)/
 
-demo: export GST_PLUGIN_PATH = $(CURDIR)/target/release
+demo: export GST_PLUGIN_PATH = $(PLUGINS)
 demo: build ## outline the main object of a clip: INPUT=file, uri or /dev/videoN (default: a rendered scene), OUT=demo-out
-	target/release/examples/demo $(if $(INPUT),--input "$(INPUT)") --out "$(OUT)"
+	$(RELEASE)/examples/demo $(if $(INPUT),--input "$(INPUT)") --out "$(OUT)"
 
 # The tests load the libraries that `build` leaves in target/release.
 test: build ## run all tests: TESTFLAGS="-- name" for some
@@ -41,9 +46,9 @@ deny: ## check dependencies: licences, advisories, sources
 		{ echo "cargo-deny is missing: $(CARGO) install --locked cargo-deny" >&2; exit 1; }
 	$(CARGO) deny check
 
-bench: export GST_PLUGIN_PATH = $(CURDIR)/target/release
+bench: export GST_PLUGIN_PATH = $(PLUGINS)
 bench: build ## measure speed: BENCHFLAGS="..."
-	target/release/examples/bench $(BENCHFLAGS)
+	$(RELEASE)/examples/bench $(BENCHFLAGS)
 
 gpu-check: build ## run the tests that need a CUDA GPU
 	$(CARGO) test $(CARGO_FLAGS) --features casm-tests/cuda-tests --test cuda $(TESTFLAGS)

@@ -67,15 +67,15 @@ for word in $(grep -v '^#' "$file"); do
     words+=("$word")
 done
 
-if [[ -z ${GST_PLUGIN_PATH:-} && -f $release/libgstcasm.so ]]; then
-    export GST_PLUGIN_PATH=$release
+if [[ -z ${GST_PLUGIN_PATH:-} && -f $release/gstreamer-1.0/libgstcasm.so ]]; then
+    export GST_PLUGIN_PATH=$release/gstreamer-1.0
 fi
 # Not --exists, which is false for a plugin whose version is below GStreamer's.
 gst-inspect-1.0 casmesaliency >/dev/null 2>&1 ||
     fail "GStreamer does not find casmesaliency; run 'make build', or set GST_PLUGIN_PATH to its folder"
 if [[ $runner == boxes ]]; then
     runner=$release/examples/boxes
-    [[ -x $runner ]] || fail "$runner is missing; cargo build --release -p casm-examples --example boxes"
+    [[ -x $runner ]] || fail "$runner is missing; run 'make build'"
     exec "$runner" "${words[@]}"
 fi
 # -e: Ctrl-C ends the stream, so that a file being written is completed.

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 action=$1
 prefix=${PREFIX:-/usr/local}
 root=${DESTDIR:-}
-built=target/release
+built=${CARGO_TARGET_DIR:-target}/release
 light=$PWD/third_party/libtorch
 
 bin=$prefix/bin

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use casm_tests::{build_folder, clips, program};
+use casm_tests::{clips, plugin_folder, program};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -26,7 +26,7 @@ impl Run {
     fn with(arguments: &[&str], change: impl Fn(&mut Command)) -> Run {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut command = Command::new(program("examples/demo"));
-        command.env("GST_PLUGIN_PATH", build_folder());
+        command.env("GST_PLUGIN_PATH", plugin_folder());
         command
             .args(arguments)
             .arg("--out")
@@ -255,7 +255,7 @@ fn an_output_folder_that_cannot_be_made_is_named() {
     let file = folder.path().join("file");
     fs::write(&file, "").expect("writable");
     let output = Command::new(program("examples/demo"))
-        .env("GST_PLUGIN_PATH", build_folder())
+        .env("GST_PLUGIN_PATH", plugin_folder())
         .args(["--max-frames", "1", "--out"])
         .arg(file.join("out"))
         .output()

@@ -66,6 +66,13 @@ impl Explainer {
             "" => String::new(),
             details => format!(" ({details})"),
         };
+        // What happens before the frames are there is the input's doing.
+        let is_input = report
+            .src()
+            .is_some_and(|source| source.path_string().contains("uridecodebin"));
+        if is_input {
+            return anyhow!("{input} cannot be played: {text}{details}");
+        }
         anyhow!("{element}: {text}{details}")
     }
 }

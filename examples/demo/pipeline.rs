@@ -43,6 +43,7 @@ enum Overlay {
     Mask,
     Heatmap,
     Contour,
+    Grey,
 }
 
 /// The pipeline and what it is watched by.
@@ -81,7 +82,7 @@ pub fn check_element() -> Result<()> {
     let folders = std::env::var("GST_PLUGIN_PATH").unwrap_or_default();
     Err(anyhow!(
         "GStreamer does not find the element {ELEMENT} (GST_PLUGIN_PATH is '{folders}'); run `make demo`, or \
-         `make build` and then this with GST_PLUGIN_PATH=target/release"
+         `make build` and then this with GST_PLUGIN_PATH=target/release/gstreamer-1.0"
     ))
 }
 
@@ -196,7 +197,7 @@ impl ElementOptions {
     }
 }
 
-/// Quick, since the network needs the time, and generous with bits: it is a file to look at.
+/// Quick, since the network needs the time, and never coarse: it is a file to look at.
 fn set_encoder(encoder: &gst::Element) {
     encoder.set_property("deadline", 1i64);
     encoder.set_property("cpu-used", 8i32);
@@ -204,6 +205,8 @@ fn set_encoder(encoder: &gst::Element) {
     encoder.set_property("keyframe-max-dist", 60i32);
     encoder.set_property("target-bitrate", 0i32);
     encoder.set_property("bits-per-pixel", 0.15f32);
+    // Wins over the bitrate, which is too low for detailed pictures.
+    encoder.set_property("max-quantizer", 30i32);
     // Finer than the nominal frame rate, so that frames of variable rate never share a tick.
     encoder.set_property("timebase", gst::Fraction::new(1, 90_000));
 }

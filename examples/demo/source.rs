@@ -138,7 +138,7 @@ fn attach_uri(uri: &str, pipeline: &gst::Pipeline, next: &gst::Element) -> Resul
             gst::element_error!(
                 decode,
                 gst::StreamError::Format,
-                ["the video's frames ({caps}) cannot be taken: {error}"]
+                ("the video's frames ({caps}) cannot be taken: {error}")
             );
         }
     });
@@ -147,7 +147,7 @@ fn attach_uri(uri: &str, pipeline: &gst::Pipeline, next: &gst::Element) -> Resul
             gst::element_error!(
                 decode,
                 gst::StreamError::WrongType,
-                ["there is no video in it"]
+                ("there is no video in it")
             );
         }
     });

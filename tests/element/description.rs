@@ -17,7 +17,7 @@ fn the_properties_have_ranges_blurbs_and_the_right_mutability() {
         "inference-interval",
         "post-messages",
     ];
-    let element = element(&[]);
+    let element = element(&[("threads", "0"), ("device", "auto")]);
     let mut names = Vec::new();
     for pspec in element
         .list_properties()

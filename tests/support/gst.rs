@@ -11,6 +11,8 @@ use gst_check::Harness;
 use gst_video::{VideoFormat, VideoInfo, VideoRegionOfInterestMeta};
 use gstcasm::{BoundingBox, MaskMeta, SaliencyMask};
 
+pub use crate::picture::{ball, centred_ball};
+
 /// Longest time that a pipeline of these tests may take, in a loaded machine.
 const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(120);
 /// Time between the frames that [`buffer`] stamps.
@@ -29,9 +31,14 @@ pub fn init() {
 }
 
 /// An element with these properties, as text.
+///
+/// It computes in one thread of the CPU unless told otherwise: tests run side by side, where more
+/// threads would wait for each other, and numbers must be the same to the last bit.
 pub fn element(properties: &[(&str, &str)]) -> gst::Element {
     init();
-    let mut builder = gst::ElementFactory::make("casmesaliency");
+    let mut builder = gst::ElementFactory::make("casmesaliency")
+        .property("threads", 1_u32)
+        .property("device", "cpu");
     for (name, value) in properties {
         builder = builder.property_from_str(name, value);
     }
@@ -58,45 +65,6 @@ pub fn info(format: PixelFormat, width: u32, height: u32) -> VideoInfo {
         .fps(gst::Fraction::new(25, 1))
         .build()
         .expect("a valid size")
-}
-
-/// A striped orange ball on a dim, grainy background, as `width * height` RGB pixels.
-///
-/// `at` is the ball's centre in shares of the frame; its radius is a fifth of the shorter side.
-pub fn ball(width: u32, height: u32, at: (f64, f64)) -> Vec<u8> {
-    let (width, height) = (f64::from(width), f64::from(height));
-    let radius = 0.2 * width.min(height);
-    let mut pixels = Vec::with_capacity((width * height) as usize * 3);
-    for y in 0..height as u32 {
-        for x in 0..width as u32 {
-            let (dx, dy) = (
-                f64::from(x) + 0.5 - at.0 * width,
-                f64::from(y) + 0.5 - at.1 * height,
-            );
-            let distance = (dx * dx + dy * dy).sqrt() / radius;
-            // A cheap hash makes the grain; broad, so that scaling and chroma subsampling keep it.
-            let grain = ((x / 4).wrapping_mul(73) ^ (y / 4).wrapping_mul(151))
-                .wrapping_mul(2_654_435_761)
-                >> 28;
-            if distance < 1.0 {
-                let light = 1.0 - 0.5 * distance * distance;
-                let stripe = if ((dx + dy) / radius * 4.0).rem_euclid(2.0) < 0.6 {
-                    0.4
-                } else {
-                    1.0
-                };
-                pixels.extend([230.0, 120.0, 30.0].map(|value| (value * light * stripe) as u8));
-            } else {
-                pixels.extend([70_u32, 80, 90].map(|value| (value + grain) as u8));
-            }
-        }
-    }
-    pixels
-}
-
-/// A ball in the middle.
-pub fn centred_ball(width: u32, height: u32) -> Vec<u8> {
-    ball(width, height, (0.5, 0.5))
 }
 
 /// RGB pixels as a buffer of frame number `number`, in GStreamer's own layout: rows of RGB are padded
@@ -150,7 +118,7 @@ pub fn localize(pixels: &[u8], width: u32, height: u32) -> Localization {
     let options = EngineOptions {
         device: Device::Cpu,
         precision: Precision::Auto,
-        threads: 0,
+        threads: 1,
     };
     let mut localizer = Localizer::open(&checkpoint, &options).expect("the engine opens");
     let plane = Plane {
@@ -236,13 +204,19 @@ pub fn count(element: &gst::Element, field: &str) -> u64 {
         .unwrap_or_else(|error| panic!("{field}: {error}"))
 }
 
-/// A pipeline from text, as `gst-launch-1.0` takes it.
+/// A pipeline from text, as `gst-launch-1.0` takes it. Its elements compute as those of [`element`].
 pub fn pipeline(description: &str) -> gst::Pipeline {
     init();
-    gst::parse::launch(description)
+    let pipeline: gst::Pipeline = gst::parse::launch(description)
         .unwrap_or_else(|error| panic!("{description}: {error}"))
         .downcast()
-        .expect("more than one element makes a pipeline")
+        .expect("more than one element makes a pipeline");
+    for element in pipeline.iterate_all_by_element_factory_name("casmesaliency") {
+        let element = element.expect("nothing changes yet");
+        element.set_property("threads", 1_u32);
+        element.set_property("device", "cpu");
+    }
+    pipeline
 }
 
 /// The element of a pipeline with this name.

@@ -3,6 +3,7 @@
 pub mod clips;
 pub mod golden;
 pub mod gst;
+pub mod picture;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,23 @@ pub fn program(name: &str) -> PathBuf {
         path.display()
     );
     path
+}
+
+/// The folder with the plugin alone, as `make build` lays it out; made if only cargo has run.
+///
+/// # Panics
+/// If the plugin was not built.
+pub fn plugin_folder() -> PathBuf {
+    let plugin = program("libgstcasm.so");
+    let folder = build_folder().join("gstreamer-1.0");
+    let link = folder.join("libgstcasm.so");
+    if !link.exists() {
+        std::fs::create_dir_all(&folder).expect("the build folder is writable");
+        // Another test may have made it meanwhile.
+        let _ = std::os::unix::fs::symlink(&plugin, &link);
+    }
+    assert!(link.exists(), "{} is missing", link.display());
+    folder
 }
 
 /// The folder of what was built: `target/release` for tests in `target/release/deps`.

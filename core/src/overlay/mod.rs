@@ -41,6 +41,8 @@ pub enum OverlayMode {
     Heatmap,
     /// The edge of the largest component.
     Contour,
+    /// The mask in grey, white = 1; at full opacity it takes the picture's place.
+    Grey,
 }
 
 /// How it is drawn.
@@ -104,6 +106,7 @@ impl Overlay {
         let (format, space) = (frame.format(), frame.color());
         let palette = match style.mode {
             OverlayMode::Heatmap => Palette::heat(format, space, style.opacity),
+            OverlayMode::Grey => Palette::grey(format, space, style.opacity),
             _ => Palette::tint(format, space, style.color, style.opacity),
         };
         let mut canvas = Canvas::new(frame, palette, drawable, &mut self.blocks);
@@ -115,7 +118,7 @@ impl Overlay {
                     outline::draw_box(&mut canvas, &shape, &mut self.levels);
                 }
             }
-            OverlayMode::Mask | OverlayMode::Heatmap => {
+            OverlayMode::Mask | OverlayMode::Heatmap | OverlayMode::Grey => {
                 let mask = &localization.mask;
                 check_mask(mask.width, mask.height, mask.values.len())?;
                 draw_mask(

@@ -45,6 +45,13 @@ impl Palette {
         })
     }
 
+    /// The level itself as a grey, mixed in alike everywhere.
+    pub(super) fn grey(format: PixelFormat, space: ColorSpace, opacity: f32) -> Palette {
+        Palette::new(format, space, |level| {
+            ([(level * 255.0).round() as u8; 3], opacity)
+        })
+    }
+
     /// The ink of a level.
     #[inline]
     pub(super) fn ink(&self, level: u8) -> &Ink {

@@ -9,7 +9,8 @@ const SPACE: ColorSpace = ColorSpace {
     matrix: ColorMatrix::Bt709,
     full_range: false,
 };
-const MODES: [OverlayMode; 4] = [
+const MODES: [OverlayMode; 5] = [
+    OverlayMode::Grey,
     OverlayMode::Box,
     OverlayMode::Mask,
     OverlayMode::Heatmap,
@@ -145,6 +146,20 @@ fn a_mask_tints_its_inside_and_a_heat_map_everything() {
             sum(after.rgb(32, 32)) > sum(after.rgb(3, 3)) + 60,
             "{format}"
         );
+    }
+}
+
+#[test]
+fn grey_at_full_opacity_is_the_mask_in_place_of_the_picture() {
+    for format in PixelFormat::ALL {
+        let (_, after) = drawn(
+            format,
+            (64, 64),
+            Resize::Stretch,
+            style(OverlayMode::Grey, 1.0),
+        );
+        assert_near(after.rgb(32, 32), [255; 3], format.name());
+        assert_near(after.rgb(3, 3), [0; 3], format.name());
     }
 }
 

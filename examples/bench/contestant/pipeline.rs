@@ -38,7 +38,7 @@ pub fn serve(arguments: &Arguments) -> Result<()> {
         .max_bytes((WAITING * info.size()) as u64)
         .build();
     let element = gst::ElementFactory::make("casmesaliency").build().context(
-        "GStreamer does not find the element casmesaliency; run `make bench`, or set GST_PLUGIN_PATH=target/release",
+        "GStreamer does not find the element casmesaliency; run `make bench`, or set GST_PLUGIN_PATH=target/release/gstreamer-1.0",
     )?;
     if let Some(model) = &arguments.model {
         element.set_property("model", model.to_string_lossy().as_ref());

@@ -289,7 +289,7 @@ fn draw_overlay(
     Overlay::default().draw(&mut frame, localization, geometry, &style)
 }
 
-/// The mask over the picture: white drawn onto black with the mask as its opacity.
+/// The mask over the picture, black where the network saw nothing of it.
 fn draw_mask(
     (width, height): (u32, u32),
     localization: &Localization,
@@ -301,9 +301,9 @@ fn draw_mask(
         stride: width as usize,
     };
     let style = OverlayStyle {
-        mode: OverlayMode::Mask,
-        color: [255; 3],
+        mode: OverlayMode::Grey,
         opacity: 1.0,
+        ..OverlayStyle::default()
     };
     // A picture file's grey is full range: 255 = 1.0.
     let color = ColorSpace {

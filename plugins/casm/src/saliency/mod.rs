@@ -41,6 +41,12 @@ pub enum Overlay {
     /// The edge of the object.
     #[enum_value(name = "The outline of the object itself", nick = "contour")]
     Contour,
+    /// The soft mask as a grey picture.
+    #[enum_value(
+        name = "The soft mask in grey; with overlay-opacity=1 in place of the picture",
+        nick = "grey"
+    )]
+    Grey,
 }
 
 /// Number format of the network: the values of the property `precision`.

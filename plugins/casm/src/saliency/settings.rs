@@ -259,6 +259,7 @@ impl Settings {
                 Overlay::Mask => OverlayMode::Mask,
                 Overlay::Heatmap => OverlayMode::Heatmap,
                 Overlay::Contour => OverlayMode::Contour,
+                Overlay::Grey => OverlayMode::Grey,
             },
             color: [red, green, blue],
             opacity: self.overlay_opacity as f32,
