@@ -84,7 +84,7 @@ fn missing_surplus_and_misshapen_tensors_are_all_named() {
     let Error::Weights { problem, .. } = &error else {
         panic!("{error}")
     };
-    assert_eq!(problem.missing, [missing.clone()]);
+    assert_eq!(problem.missing, [missing.as_str()]);
     assert_eq!(problem.surplus, ["decoder.extra"]);
     assert_eq!(problem.misshapen[0].0, misshapen);
     let text = error.to_string();
@@ -108,7 +108,8 @@ fn a_newer_format_asks_for_a_newer_program_whatever_else_is_in_it() {
 
 #[test]
 fn unknown_fields_and_values_out_of_range_are_named() {
-    let edits: [(&str, fn(&mut Value)); 5] = [
+    type Edit = (&'static str, fn(&mut Value));
+    let edits: [Edit; 5] = [
         ("surprise", |header| header["surprise"] = json!(1)),
         ("input.size", |header| header["input"]["size"] = json!(225)),
         ("input.std", |header| {
