@@ -16,6 +16,7 @@
 
 pub use casm_core::*;
 
+mod computation;
 pub mod device;
 mod engine_export;
 pub mod import;

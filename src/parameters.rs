@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use casm_core::checkpoint::{Checkpoint, NamedTensor};
+use casm_core::checkpoint::NamedTensor;
 use casm_core::network::{Parameter, Role};
 use casm_core::{Error, Result};
 use tch::{Device, Kind, Tensor};
@@ -16,13 +16,13 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// The tensors of a checkpoint, in f32.
+    /// The tensors of a checkpoint ([`Checkpoint::tensors`](casm_core::Checkpoint::tensors)), in f32.
     ///
     /// # Errors
     /// [`Error::Engine`] if the device has no room.
-    pub fn from_checkpoint(checkpoint: &Checkpoint, device: Device) -> Result<Parameters> {
+    pub fn from_named(named: BTreeMap<String, NamedTensor>, device: Device) -> Result<Parameters> {
         let mut tensors = BTreeMap::new();
-        for (name, tensor) in checkpoint.tensors()? {
+        for (name, tensor) in named {
             tensors.insert(name, to_tensor(&tensor, device)?);
         }
         Ok(Parameters { tensors })

@@ -1,101 +1,87 @@
 //! The libtorch engine: pixels → mask and logits, without tensors at the border.
+//!
+//! All of an engine's libtorch calls are made by one thread of its own, for two reasons. libtorch
+//! keeps its number of CPU threads for each thread that calls it, while GStreamer opens an element in
+//! one thread and streams in another, which changes after a pause or seek. And OpenMP keeps a pool of
+//! workers for each calling thread; with two pools it counts more threads than cores and puts them to
+//! sleep between any two layers, which made MobileNetV2 almost half as fast.
 
-use casm_core::checkpoint::Checkpoint;
-use casm_core::engine::{Engine, EngineDescription, EngineOptions, Output, Precision};
-use casm_core::header::InputConfig;
-use casm_core::{Error, Result};
-use tch::{Kind, TchError, Tensor};
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::thread::JoinHandle;
 
-use crate::device;
-use crate::module::Mode;
-use crate::parameters::Parameters;
-use crate::saliency_network::{Saliency, SaliencyNetwork};
-use crate::torch_error;
+use casm_core::checkpoint::{Checkpoint, NamedTensor};
+use casm_core::engine::{Engine, EngineDescription, EngineOptions, Output};
+use casm_core::{Error, Header, Result};
+use crossbeam::channel::{Receiver, Sender, bounded};
+
+use crate::computation::Computation;
 
 /// The version that tch is made for.
-const NAME: &str = "torch 2.11";
+pub(crate) const NAME: &str = "torch 2.11";
 
 /// One checkpoint on one device.
 #[derive(Debug)]
 pub struct TorchEngine {
-    network: SaliencyNetwork,
     description: EngineDescription,
-    device: tch::Device,
-    kind: Kind,
-    input_size: usize,
-    /// `[1, 3, 1, 1]`: a byte times this plus `offset` is the normalised value.
-    scale: Tensor,
-    offset: Tensor,
+    picture_bytes: usize,
+    /// Kept from batch to batch.
+    pixels: Vec<u8>,
+    /// `None` only while it is dropped.
+    jobs: Option<Sender<Job>>,
+    results: Receiver<(Job, Result<()>)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A batch on its way to the computing thread and back.
+struct Job {
+    batch: usize,
+    pixels: Vec<u8>,
+    output: Output,
 }
 
 impl TorchEngine {
-    /// Puts the checkpoint's weights on the device.
-    ///
-    /// The number of threads holds for the whole process: libtorch has one pool.
+    /// Starts the computing thread and puts the checkpoint's weights on the device.
     ///
     /// # Errors
-    /// [`Error::Device`], [`Error::Engine`].
+    /// [`Error::Device`], [`Error::Engine`], [`Error::Checkpoint`] if there is no decoder.
     pub fn open(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<TorchEngine> {
-        let device = device::resolve(options.device)?;
-        if options.threads > 0 {
-            tch::set_num_threads(i32::try_from(options.threads).unwrap_or(i32::MAX));
-        }
-        let (precision, kind) = match options.precision {
-            Precision::Auto | Precision::F32 => (Precision::F32, Kind::Float),
-            Precision::Bf16 => (Precision::Bf16, Kind::BFloat16),
-            Precision::F16 => (Precision::F16, Kind::Half),
-        };
-        let header = checkpoint.header();
+        let header = checkpoint.header().clone();
         header.require_decoder(checkpoint.origin())?;
-        let parameters = Parameters::from_checkpoint(checkpoint, device)?.to_kind(kind)?;
-        let (scale, offset) = normalisation(&header.input, device).map_err(torch_error)?;
-        Ok(TorchEngine {
-            network: SaliencyNetwork::new(&header.network, &parameters)?,
-            description: EngineDescription {
-                engine: NAME.to_owned(),
-                device: device::name(device),
-                precision,
-                threads: usize::try_from(tch::get_num_threads()).unwrap_or(1),
-            },
-            device,
-            kind,
-            input_size: header.input.size as usize,
-            scale,
-            offset,
-        })
-    }
-
-    /// `[N, S, S, 3]` bytes → `[N, 3, S, S]` normalised numbers.
-    ///
-    /// The memory keeps the order rows, columns, channels, which libtorch's convolutions prefer.
-    fn normalise(&self, batch: usize, pixels: &[u8]) -> std::result::Result<Tensor, TchError> {
-        let side = self.input_size as i64;
-        Tensor::f_from_slice(pixels)?
-            .f_reshape([batch as i64, side, side, 3])?
-            .f_to_device(self.device)?
-            .f_permute([0, 3, 1, 2])?
-            .f_to_kind(Kind::Float)?
-            .f_mul(&self.scale)?
-            .f_add(&self.offset)?
-            .f_to_kind(self.kind)
-    }
-
-    fn copy_out(saliency: &Saliency, output: &mut Output) -> std::result::Result<(), TchError> {
-        let mask = saliency.mask.as_ref();
-        for (tensor, values) in [
-            (mask, &mut output.masks),
-            (Some(&saliency.logits), &mut output.logits),
-        ] {
-            let Some(tensor) = tensor else { continue };
-            let flat = tensor
-                .f_to_kind(Kind::Float)?
-                .f_to_device(tch::Device::Cpu)?
-                .f_contiguous()?;
-            values.resize(flat.numel(), 0.0);
-            let length = values.len();
-            flat.f_copy_data(values, length)?;
+        let size = header.input.size as usize;
+        let tensors = checkpoint.tensors()?;
+        let mut options = options.clone();
+        // Asked for in any case, because the next engine may change it.
+        let default = default_threads();
+        if options.threads == 0 {
+            options.threads = default;
         }
-        Ok(())
+        let (opened, is_open) = bounded(1);
+        let (jobs, next_job) = bounded::<Job>(1);
+        let (finished, results) = bounded(1);
+        let thread = std::thread::Builder::new()
+            .name("casm-torch".to_owned())
+            .spawn(move || {
+                if let Some(computation) = begin(&header, tensors, &options, &opened) {
+                    for mut job in next_job {
+                        let result = computation.run(job.batch, &job.pixels, &mut job.output);
+                        if finished.send((job, result)).is_err() {
+                            break;
+                        }
+                    }
+                }
+            })
+            .map_err(|error| failure(format!("its thread cannot be started: {error}")))?;
+        let mut engine = TorchEngine {
+            description: EngineDescription::default(),
+            picture_bytes: size * size * 3,
+            pixels: Vec::new(),
+            jobs: Some(jobs),
+            results,
+            thread: Some(thread),
+        };
+        engine.description = is_open.recv().unwrap_or_else(|_| Err(died()))?;
+        Ok(engine)
     }
 }
 
@@ -105,34 +91,92 @@ impl Engine for TorchEngine {
     }
 
     fn run(&mut self, batch: usize, pixels: &[u8], output: &mut Output) -> Result<()> {
-        let expected = batch * self.input_size * self.input_size * 3;
-        if batch == 0 || pixels.len() != expected {
-            return Err(Error::Engine {
-                engine: NAME.to_owned(),
-                reason: format!(
-                    "{batch} pictures need {expected} bytes, not {}",
-                    pixels.len()
-                ),
-            });
+        let expected = batch.checked_mul(self.picture_bytes);
+        if batch == 0 || expected != Some(pixels.len()) {
+            let found = pixels.len();
+            let needed = self.picture_bytes;
+            return Err(failure(format!(
+                "{found} bytes are not {batch} pictures of {needed}"
+            )));
         }
-        let _no_gradients = tch::no_grad_guard();
-        let pictures = self.normalise(batch, pixels).map_err(torch_error)?;
-        let saliency = self.network.forward(&pictures, Mode::Evaluate)?;
-        Self::copy_out(&saliency, output).map_err(torch_error)
+        let mut job = Job {
+            batch,
+            pixels: std::mem::take(&mut self.pixels),
+            output: std::mem::take(output),
+        };
+        job.pixels.clear();
+        job.pixels.extend_from_slice(pixels);
+        let jobs = self.jobs.as_ref().ok_or_else(died)?;
+        jobs.send(job).map_err(|_| died())?;
+        let (job, result) = self.results.recv().map_err(|_| died())?;
+        self.pixels = job.pixels;
+        *output = job.output;
+        result
     }
 }
 
-/// `(byte / 255 - mean) / std` as one factor and one term per channel.
-fn normalisation(
-    input: &InputConfig,
-    device: tch::Device,
-) -> std::result::Result<(Tensor, Tensor), TchError> {
-    let per_channel = |values: [f32; 3]| {
-        Tensor::f_from_slice(&values)?
-            .f_reshape([1, 3, 1, 1])?
-            .f_to_device(device)
+impl Drop for TorchEngine {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported where it was missed.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Opens the computation in this thread and says how that went.
+fn begin(
+    header: &Header,
+    tensors: BTreeMap<String, NamedTensor>,
+    options: &EngineOptions,
+    opened: &Sender<Result<EngineDescription>>,
+) -> Option<Computation> {
+    tch::set_num_threads(i32::try_from(options.threads).unwrap_or(i32::MAX));
+    let computation = Computation::open(header, tensors, options);
+    let (computation, description) = match computation {
+        Ok((computation, description)) => (Some(computation), Ok(description)),
+        Err(error) => (None, Err(error)),
     };
-    let scale = [0, 1, 2].map(|c| 1.0 / (255.0 * input.std[c]));
-    let offset = [0, 1, 2].map(|c| -input.mean[c] / input.std[c]);
-    Ok((per_channel(scale)?, per_channel(offset)?))
+    // Fails if nobody waits any more; then nothing will be computed either.
+    opened.send(description).ok()?;
+    computation
+}
+
+/// libtorch's own number of CPU threads, as it was before any engine changed it.
+fn default_threads() -> usize {
+    static DEFAULT: OnceLock<usize> = OnceLock::new();
+    *DEFAULT.get_or_init(|| usize::try_from(tch::get_num_threads()).unwrap_or(1))
+}
+
+fn failure(reason: String) -> Error {
+    Error::Engine {
+        engine: NAME.to_owned(),
+        reason,
+    }
+}
+
+fn died() -> Error {
+    failure("its thread has ended; please report this with the model and the video".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_engine_has_its_own_number_of_threads() {
+        let checkpoint = Checkpoint::built_in().expect("valid");
+        let default = default_threads();
+        // The last asks for the default after others have changed it.
+        let engines = [3, 1, 0].map(|threads| {
+            let options = EngineOptions {
+                threads,
+                ..EngineOptions::default()
+            };
+            TorchEngine::open(&checkpoint, &options).expect("opens")
+        });
+        let threads = engines.map(|engine| engine.description().threads);
+        assert_eq!(threads, [3, 1, default]);
+    }
 }

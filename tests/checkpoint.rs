@@ -53,7 +53,7 @@ fn single_precision_survives_exactly_and_half_precision_to_its_rounding() {
         let bytes = serialize(&header, &tensors, storage).expect("complete");
         let checkpoint = read(bytes).expect("just written");
         assert_eq!(checkpoint.header(), &header);
-        assert_eq!(checkpoint.storage(), storage);
+        assert_eq!(checkpoint.number_formats(), format!("{storage:?}"));
         let read = checkpoint.tensors().expect("valid");
         for tensor in &tensors {
             let found = &read[&tensor.name];
@@ -90,6 +90,23 @@ fn missing_surplus_and_misshapen_tensors_are_all_named() {
     let text = error.to_string();
     for name in [missing.as_str(), "decoder.extra", misshapen.as_str()] {
         assert!(text.contains(name), "{name} is not in: {text}");
+    }
+}
+
+#[test]
+fn values_that_cannot_be_stored_are_refused_with_the_tensors_name() {
+    let header = header();
+    for (value, storage) in [
+        (f32::NAN, Storage::F32),
+        (f32::INFINITY, Storage::F32),
+        (65_536.0, Storage::F16),
+    ] {
+        let mut tensors = tensors(&header);
+        tensors[4].values[0] = value;
+        let text = serialize(&header, &tensors, storage)
+            .expect_err("not a number")
+            .to_string();
+        assert!(text.contains(&tensors[4].name), "{text}");
     }
 }
 

@@ -1,8 +1,10 @@
 //! Mask → binary mask → component → box against the authors' functions, on 201 masks. Origin of all
 //! numbers: `data/golden/README.md`.
 
+use casm::localizer::LocalizeOptions;
 use casm::mask::{Binarization, BinarizationRule, BinaryMask, BoundingBox, Mask};
 use casm::network::Upsample;
+use casm::{Geometry, Localization, Resize};
 use casm_tests::golden::{self, InclusiveBox};
 use serde::Deserialize;
 
@@ -118,6 +120,68 @@ fn largest_components_and_boxes_equal_those_of_the_authors() {
         let first = first.map(|pixel| [pixel / 224, pixel % 224]);
         assert_eq!(first, expected.first_pixel_rc, "{name}");
     }
+}
+
+/// All stages after the network in one call. The confidence, which is ours, is recomputed from the
+/// authors' component: 1e-9 is the order of summation.
+#[test]
+fn localizations_hold_the_authors_box_and_its_mean() {
+    const PIXELS: f64 = 224.0 * 224.0;
+    let geometry = Geometry::new(Resize::Stretch, 224, 224, 224);
+    let localize = |mask: &Mask, min_area| {
+        let options = LocalizeOptions {
+            resize: Resize::Stretch,
+            binarization: Binarization::default(),
+            min_area,
+        };
+        Localization::from_mask(mask.clone(), &[], &geometry, &options)
+    };
+    let largest = packed("masks_largest_packed.npy");
+    for ((expected, mask), largest) in cases().iter().zip(&largest) {
+        let name = &expected.name;
+        if !expected.binary_same_with_f64_mean {
+            continue;
+        }
+        let found = localize(mask, 0.0);
+        assert!((found.mask_mean - expected.avg_f64).abs() < 1e-12, "{name}");
+        let theirs = expected.bounding_box.map(BoundingBox::from);
+        assert_eq!(found.bounding_box, theirs, "{name}");
+        assert_eq!(found.top_class, None, "{name}: there were no logits");
+        let pairs = mask.values.iter().zip(&largest.values);
+        let inside = pairs.filter_map(|(&value, &inside)| inside.then_some(f64::from(value)));
+        let mean = inside.sum::<f64>() / expected.largest_area.max(1) as f64;
+        assert!((found.confidence - mean).abs() < 1e-9, "{name}: {mean}");
+
+        // Half a pixel on either side of the object's area, so that no rounding decides.
+        let area = expected.largest_area as f64;
+        let enough = localize(mask, (area - 0.5) / PIXELS);
+        assert_eq!(enough.bounding_box, theirs, "{name}");
+        let none = localize(mask, (area + 0.5) / PIXELS);
+        assert_eq!(
+            (none.bounding_box, none.component, none.confidence),
+            (None, None, 0.0),
+            "{name}"
+        );
+    }
+}
+
+/// By hand: e³ / (e + e² + e³), of logits that differ by 1000 as well, where no exponential fits.
+#[test]
+fn the_class_is_that_of_the_largest_logit_with_its_softmax() {
+    let top_class = |logits: &[f32]| {
+        let options = LocalizeOptions {
+            resize: Resize::Stretch,
+            binarization: Binarization::default(),
+            min_area: 0.0,
+        };
+        let geometry = Geometry::new(Resize::Stretch, 1, 1, 1);
+        let found = Localization::from_mask(Mask::default(), logits, &geometry, &options);
+        found.top_class.expect("there are logits")
+    };
+    let (class, probability) = top_class(&[2.0, 1.0, 3.0]);
+    assert_eq!(class, 2);
+    assert!((probability - 0.665_241).abs() < 1e-6, "{probability}");
+    assert_eq!(top_class(&[-500.0, 500.0]), (1, 1.0));
 }
 
 #[test]

@@ -215,6 +215,20 @@ fn without_the_engine_one_error_names_where_it_was_looked_for() {
 }
 
 #[test]
+fn a_damaged_engine_is_not_taken_for_a_missing_libtorch() {
+    let machine = Machine::new();
+    fs::write(machine.engine(), "half a download").expect("a file");
+    let (played, said) = machine.play();
+    assert!(!played, "{said}");
+    assert!(
+        said.contains("casm/libcasm.so: ") && said.contains("damaged"),
+        "{said}"
+    );
+    assert!(!said.contains("make setup"), "{said}");
+    machine.assert_registered();
+}
+
+#[test]
 fn gst_launch_prints_the_file_and_the_remedy_of_a_bad_model() {
     let machine = Machine::new();
     symlink(built(ENGINE), machine.engine()).expect("a link");

@@ -5,7 +5,7 @@
 //! in it is ever executed.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -196,21 +196,18 @@ impl Checkpoint {
             .collect()
     }
 
-    /// Number format of the stored values: that of the first tensor.
-    pub fn storage(&self) -> Storage {
-        let half = SafeTensors::deserialize(&self.bytes)
-            .ok()
-            .and_then(|tensors| {
+    /// Number formats of the stored values, "F16" or "F16, F32".
+    pub fn number_formats(&self) -> String {
+        let tensors = SafeTensors::deserialize(&self.bytes);
+        let formats: BTreeSet<String> = tensors
+            .iter()
+            .flat_map(|tensors| {
                 tensors
                     .iter()
-                    .next()
-                    .map(|(_, view)| view.dtype() == Dtype::F16)
-            });
-        if half == Some(true) {
-            Storage::F16
-        } else {
-            Storage::F32
-        }
+                    .map(|(_, view)| format!("{:?}", view.dtype()))
+            })
+            .collect();
+        formats.into_iter().collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -221,10 +218,25 @@ impl Checkpoint {
 pub fn serialize(header: &Header, tensors: &[NamedTensor], storage: Storage) -> Result<Vec<u8>> {
     header.validate()?;
     let origin = "the checkpoint to be written";
+    let largest = match storage {
+        Storage::F32 => f32::MAX,
+        Storage::F16 => half::f16::MAX.to_f32(),
+    };
     let broken = |reason: String| Error::Checkpoint {
         origin: origin.to_owned(),
         reason,
     };
+    // Comparisons with NaN are false, so this finds those as well.
+    let fits = |value: &f32| value.abs() <= largest;
+    if let Some(tensor) = tensors
+        .iter()
+        .find(|tensor| !tensor.values.iter().all(fits))
+    {
+        return Err(broken(format!(
+            "tensor {} holds values that are not numbers or above {largest}; store it as f32, or train again",
+            tensor.name
+        )));
+    }
     let stored: Vec<Vec<u8>> = tensors
         .iter()
         .map(|tensor| narrow(&tensor.values, storage))

@@ -17,7 +17,7 @@ pub struct LocalizeOptions {
     pub resize: Resize,
     /// How the mask is made binary.
     pub binarization: Binarization,
-    /// Components smaller than this share of the mask's area give no box; in [0, 1].
+    /// Components smaller than this share of what the network saw give no box; in [0, 1].
     pub min_area: f64,
 }
 
@@ -101,10 +101,11 @@ impl Localizer {
         let geometry = Geometry::new(options.resize, frame.width(), frame.height(), size);
         self.input.build(frame, &geometry, &mut self.pixels)?;
         self.engine.run(1, &self.pixels, &mut self.output)?;
-        if !self.output.masks.iter().all(|value| value.is_finite()) {
+        let mut values = self.output.masks.iter().chain(&self.output.logits);
+        if !values.all(|value| value.is_finite()) {
             return Err(Error::Engine {
                 engine: self.engine.description().engine.clone(),
-                reason: "the mask holds values that are not numbers; the model's weights are damaged, or its \
+                reason: "mask or logits are not numbers; the model's weights are damaged, or its \
                          precision is too low: use precision=f32"
                     .to_owned(),
             });
@@ -136,10 +137,11 @@ impl Localization {
         options: &LocalizeOptions,
     ) -> Localization {
         let binary_mask = mask.binarize(&options.binarization);
-        let smallest = options.min_area * (mask.width * mask.height) as f64;
+        // As a share, so that a share that was reported can be asked for again.
+        let pixels = (mask.width * mask.height) as f64;
         let component = binary_mask
             .largest_component()
-            .filter(|component| component.area as f64 >= smallest);
+            .filter(|component| component.area as f64 / pixels >= options.min_area);
         let bounding_box = component.as_ref().map(|component| {
             geometry.box_to_frame(component.bounding_box, mask.width, mask.height)
         });

@@ -1,6 +1,6 @@
 //! What survives of the metadata downstream of the element.
 
-use casm_tests::gst::{mask, pipeline, play_and_collect, roi};
+use casm_tests::gst::{mask, pipeline, play_and_collect, roi, rois};
 use gstcasm::MaskMeta;
 
 /// Buffers of the element after it and `downstream`, with the size of their frames.
@@ -91,5 +91,18 @@ fn the_mask_is_dropped_where_it_would_be_wrong() {
         for buffer in after(downstream) {
             assert_eq!(MaskMeta::from_buffer(&buffer), None, "after {downstream}");
         }
+    }
+}
+
+#[test]
+fn the_last_of_two_elements_in_a_row_is_what_a_frame_tells() {
+    let same = |buffer: &gst::Buffer| (roi(buffer).bounding_box, mask(buffer));
+    let expected: Vec<_> = after("identity").iter().map(same).collect();
+    let twice = after("casmesaliency");
+    assert!(twice.iter().map(same).eq(expected));
+    // Without an object nothing is left of the first one's.
+    for buffer in after("casmesaliency min-area=1") {
+        assert!(rois(&buffer).is_empty());
+        assert_eq!(mask(&buffer).bounding_box, None);
     }
 }

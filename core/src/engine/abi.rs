@@ -24,7 +24,8 @@ pub type EntryPoint = unsafe extern "C" fn() -> *const EngineAbi;
 /// [`WireError`] as JSON. No function unwinds.
 #[repr(C)]
 pub struct EngineAbi {
-    /// [`ABI_VERSION`] of the library.
+    /// [`ABI_VERSION`] of the library. First in every version of this table, so that it can be read before
+    /// the rest is known to fit.
     pub version: u32,
     /// Opens an engine for a checkpoint's bytes with [`EngineOptions`](super::EngineOptions) as JSON and stores it in
     /// the last argument; the reply holds an [`EngineDescription`](super::EngineDescription) as JSON.

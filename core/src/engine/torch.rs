@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, OsStr, c_void};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -22,6 +23,26 @@ const NAME: &str = "torch";
 const LIBRARY: &str = "libcasm.so";
 /// A folder to look into first.
 const LIBRARY_DIR_VARIABLE: &str = "CASM_ENGINE_DIR";
+
+/// GNU OpenMP reads this when it is loaded: how often a waiting thread looks before it sleeps.
+const SPIN_VARIABLE: &str = "GOMP_SPINCOUNT";
+/// Some ten microseconds: longer than most gaps between layers, shorter than a time slice. Measured
+/// beside a decoder and an encoder on two cores: 1000 gave 50 frames a second, 5000 to 100000 24 to 41,
+/// the default 3 to 34.
+const SPIN_COUNT: &str = "1000";
+
+/// See [`super::prepare_process`].
+pub(super) fn limit_spinning() {
+    let chosen = [SPIN_VARIABLE, "OMP_WAIT_POLICY"]
+        .iter()
+        .any(|variable| std::env::var_os(variable).is_some());
+    if !chosen {
+        // SAFETY: only a thread that reads the environment through C at this very moment could be
+        // disturbed. Plugins are loaded while a pipeline is built, before its threads run, and OpenMP
+        // has no other way to be told.
+        unsafe { std::env::set_var(SPIN_VARIABLE, SPIN_COUNT) };
+    }
+}
 
 /// An engine inside `libcasm.so`.
 pub(super) struct TorchEngine {
@@ -169,30 +190,39 @@ fn load() -> Result<&'static EngineAbi> {
     // SAFETY: our own library; its initialisers and libtorch's have no preconditions.
     let library =
         unsafe { Library::new(path) }.map_err(|error| unavailable(explain(path, &error)))?;
+    // Not even closed if it is refused below, since it has brought libtorch with it.
+    let library = ManuallyDrop::new(library);
     // SAFETY: the symbol has this type in every version of the library.
-    let abi = unsafe {
+    let table = unsafe {
         let entry = library
             .get::<EntryPoint>(ENTRY_POINT.as_bytes())
             .map_err(|error| unavailable(format!("{} is not casm's: {error}", path.display())))?;
-        entry().as_ref()
+        entry()
     };
-    let abi = abi
-        .filter(|abi| abi.version == ABI_VERSION)
-        .ok_or_else(|| {
-            unavailable(format!(
-                "{} is of another version of casm; install both together",
-                path.display()
-            ))
-        })?;
-    std::mem::forget(library);
+    // SAFETY: the number comes first in every version of the table, and the library is never closed.
+    let version: Option<&'static u32> = unsafe { table.cast::<u32>().as_ref() };
+    if version != Some(&ABI_VERSION) {
+        return Err(unavailable(format!(
+            "{} is of another version of casm; install both together",
+            path.display()
+        )));
+    }
+    // SAFETY: not null, of our version, and there for good.
+    let abi: &'static EngineAbi = unsafe { &*table };
     *loaded = Some(abi);
     Ok(abi)
 }
 
-/// The loader's message names the file that is missing; the remedy depends on which.
+/// The loader's message begins with the file that is missing or unusable; the remedy depends on which.
 fn explain(path: &Path, error: &libloading::Error) -> String {
     let message = std::error::Error::source(error)
         .map_or_else(|| error.to_string(), |source| source.to_string());
+    if message.starts_with(&*path.to_string_lossy()) {
+        return format!(
+            "{message}; the file is damaged or made for another libtorch than the one that was found: build and \
+             install casm again with libtorch 2.11"
+        );
+    }
     format!(
         "{message} (needed by {}); libtorch 2.11 must be found: run `make setup` in casm's source folder, \
          or put libtorch's lib folder into LD_LIBRARY_PATH",

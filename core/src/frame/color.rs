@@ -139,12 +139,37 @@ mod tests {
     };
 
     #[test]
-    fn limited_bt601_red_is_81_90_240() {
+    fn without_a_word_it_is_bt601_in_limited_range() {
         // ITU-R BT.601: Y = 16 + 65.481, U = 128 - 37.797, V = 128 + 112 for R = 1.
         assert_eq!(
             ColorSpace::default().yuv_from_rgb([255, 0, 0]),
             [81, 90, 240]
         );
+    }
+
+    /// Both ways may share a wrong coefficient, so each matrix has numbers of its own. From the luma
+    /// weights of ITU-R BT.601, BT.709 and BT.2020, limited range: Y = 16 + 219 w, and
+    /// 128 - 112 w / (1 - w') for the other colour's difference.
+    #[test]
+    fn red_and_blue_are_those_of_the_recommendations() {
+        for (matrix, red, blue) in [
+            (ColorMatrix::Bt601, [81, 90, 240], [41, 240, 110]),
+            (ColorMatrix::Bt709, [63, 102, 240], [32, 240, 118]),
+            (ColorMatrix::Bt2020, [74, 97, 240], [29, 240, 119]),
+        ] {
+            let space = ColorSpace {
+                matrix,
+                full_range: false,
+            };
+            assert_eq!(space.yuv_from_rgb([255, 0, 0]), red, "{matrix:?}");
+            assert_eq!(space.yuv_from_rgb([0, 0, 255]), blue, "{matrix:?}");
+        }
+        // JFIF, which is BT.601 in full range: Y = 0.299 · 255, U = 128 - 0.1687 · 255.
+        let jfif = ColorSpace {
+            matrix: ColorMatrix::Bt601,
+            full_range: true,
+        };
+        assert_eq!(jfif.yuv_from_rgb([255, 0, 0]), [76, 85, 255]);
     }
 
     #[test]

@@ -154,6 +154,28 @@ mod tests {
         );
     }
 
+    /// By hand: mean 0.2, alpha 3, k = 1 + round(4 * 0.4) = 3, threshold 0, which 5e-7 is above; but
+    /// the authors' threshold is at least 1e-6.
+    #[test]
+    fn next_to_nothing_is_not_marked() {
+        let values = [0.0, 0.0, 0.0, 5e-7, 1.0];
+        assert_eq!(
+            marked(&values, BinarizationRule::Quantile, 3.0),
+            [false, false, false, false, true]
+        );
+    }
+
+    /// By hand: of 0.9999 and three ones k = 1 + round(3 * 0.000025) = 1, threshold 0.9999. Ones alone
+    /// have a threshold of 1 - 1e-6, which is the only reason that they are above it.
+    #[test]
+    fn nearly_everything_is_marked_where_the_mask_is_nearly_one() {
+        let values = [0.9999, 1.0, 1.0, 1.0];
+        assert_eq!(
+            marked(&values, BinarizationRule::Quantile, 1.0),
+            [false, true, true, true]
+        );
+    }
+
     #[test]
     fn the_marked_share_is_never_more_than_everything() {
         // The smallest value is the threshold, and it alone is not above itself.

@@ -36,9 +36,9 @@ impl<'a, 'frame> Canvas<'a, 'frame> {
         &self.drawable
     }
 
-    /// Width of lines in pixels: visible on a small frame, 5 pixels at 1080p.
+    /// Width of lines in pixels: visible on a small frame, 8 pixels at 1080p.
     pub(super) fn line_width(&self) -> usize {
-        (self.frame.width().min(self.frame.height()) as usize / 200).max(2)
+        (self.frame.width().min(self.frame.height()) as usize / 130).max(2)
     }
 
     /// Mixes the inks of two rows of levels into the pixels from (`x`, `y`) on.

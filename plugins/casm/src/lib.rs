@@ -29,7 +29,10 @@ pub use saliency::{
 /// What GStreamer looks up in the library, and `plugin_register_static` for applications.
 #[allow(missing_docs)] // The macro documents nothing.
 mod plugin {
-    use super::saliency::register as plugin_init;
+    fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+        casm_core::engine::prepare_process();
+        super::saliency::register(plugin)
+    }
 
     // GStreamer knows one licence word a plugin; "MIT/X11" is its word for the first of our two.
     gst::plugin_define!(

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use casm::Checkpoint;
-use casm::checkpoint::Storage;
 use casm::network::EncoderConfig;
 
 /// Arguments of `casm info`.
@@ -57,10 +56,7 @@ fn describe(checkpoint: &Checkpoint) -> Vec<(&'static str, String)> {
         .iter()
         .map(|parameter| count(&parameter.shape))
         .sum();
-    let storage = match checkpoint.storage() {
-        Storage::F32 => "f32",
-        Storage::F16 => "f16",
-    };
+    let storage = checkpoint.number_formats();
     let megabytes = checkpoint.bytes().len() as f64 / 1e6;
     let format = format!(
         "{} ({megabytes:.1} MB, values stored as {storage})",

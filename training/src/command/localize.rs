@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use casm::frame::{ColorSpace, Plane, PlaneMut};
+use casm::frame::{ColorSpace, Plane};
 use casm::localizer::LocalizeOptions;
 use casm::mask::{Binarization, BinarizationRule};
-use casm::overlay::{Overlay, OverlayMode, OverlayStyle};
+use casm::overlay::OverlayMode;
 use casm::{
-    BoundingBox, Checkpoint, Device, EngineOptions, Frame, FrameMut, Geometry, Localization,
-    Localizer, PixelFormat, Precision, Resize,
+    BoundingBox, Checkpoint, Device, EngineOptions, Frame, Geometry, Localization, Localizer,
+    PixelFormat, Precision, Resize,
 };
-use image::{GrayImage, RgbImage};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::drawing::{draw_mask, draw_overlay, save};
 use super::pictures::{self, PictureFile};
 
 /// Arguments of `casm localize`.
@@ -46,7 +46,7 @@ pub struct Arguments {
     /// Quantile: marked share as a multiple of the mask's mean. Mean: threshold as a multiple of it.
     #[arg(long)]
     alpha: Option<f64>,
-    /// Smallest object, as a share of the picture's area, 0 to 1.
+    /// Smallest object, as a share of what the network saw, 0 to 1.
     #[arg(long, default_value_t = 0.0)]
     min_area: f64,
     /// Write each picture with its result drawn in, as PNG, into this folder.
@@ -86,6 +86,17 @@ enum OverlayArgument {
     Mask,
     Heatmap,
     Contour,
+}
+
+impl From<OverlayArgument> for OverlayMode {
+    fn from(argument: OverlayArgument) -> OverlayMode {
+        match argument {
+            OverlayArgument::Box => OverlayMode::Box,
+            OverlayArgument::Mask => OverlayMode::Mask,
+            OverlayArgument::Heatmap => OverlayMode::Heatmap,
+            OverlayArgument::Contour => OverlayMode::Contour,
+        }
+    }
 }
 
 /// One line of the output.
@@ -230,7 +241,7 @@ fn localize(
             &mut picture,
             &localization,
             &geometry,
-            arguments.overlay_mode,
+            arguments.overlay_mode.into(),
         )?;
         save(folder, &file.stem, |path| picture.save(path))?;
     }
@@ -256,78 +267,6 @@ fn line<'a>(
             probability,
         }),
     }
-}
-
-fn draw_overlay(
-    picture: &mut RgbImage,
-    localization: &Localization,
-    geometry: &Geometry,
-    mode: OverlayArgument,
-) -> casm::Result<()> {
-    let mode = match mode {
-        OverlayArgument::Box => OverlayMode::Box,
-        OverlayArgument::Mask => OverlayMode::Mask,
-        OverlayArgument::Heatmap => OverlayMode::Heatmap,
-        OverlayArgument::Contour => OverlayMode::Contour,
-    };
-    let style = OverlayStyle {
-        mode,
-        ..OverlayStyle::default()
-    };
-    let (width, height) = picture.dimensions();
-    let plane = PlaneMut {
-        data: picture,
-        stride: width as usize * 3,
-    };
-    let mut frame = FrameMut::new(
-        PixelFormat::Rgb,
-        width,
-        height,
-        ColorSpace::default(),
-        vec![plane],
-    )?;
-    Overlay::default().draw(&mut frame, localization, geometry, &style)
-}
-
-/// The mask over the picture, black where the network saw nothing of it.
-fn draw_mask(
-    (width, height): (u32, u32),
-    localization: &Localization,
-    geometry: &Geometry,
-) -> casm::Result<GrayImage> {
-    let mut picture = GrayImage::new(width, height);
-    let plane = PlaneMut {
-        data: &mut picture,
-        stride: width as usize,
-    };
-    let style = OverlayStyle {
-        mode: OverlayMode::Grey,
-        opacity: 1.0,
-        ..OverlayStyle::default()
-    };
-    // A picture file's grey is full range: 255 = 1.0.
-    let color = ColorSpace {
-        full_range: true,
-        ..ColorSpace::default()
-    };
-    let mut frame = FrameMut::new(PixelFormat::Gray8, width, height, color, vec![plane])?;
-    Overlay::default().draw(&mut frame, localization, geometry, &style)?;
-    Ok(picture)
-}
-
-fn save(
-    folder: &Path,
-    stem: &Path,
-    write: impl Fn(&Path) -> image::ImageResult<()>,
-) -> anyhow::Result<()> {
-    let mut path = folder.join(stem).into_os_string();
-    path.push(".png");
-    let path = PathBuf::from(path);
-    let unwritten = || format!("'{}' cannot be written", path.display());
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).with_context(unwritten)?;
-    }
-    write(&path).with_context(unwritten)
 }
 
 /// A bar on the terminal; nothing for one picture or where standard error is not a terminal.

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 all done; 1 some inputs could not be used, each named; 2 nothing was done.
 
+mod drawing;
 pub mod import;
 pub mod info;
 pub mod localize;

@@ -90,7 +90,7 @@ impl Settings {
                 .build(),
             ParamSpecUInt::builder("threads")
                 .nick("Threads")
-                .blurb("CPU threads of the network, shared by all elements of the process; 0 = one a core")
+                .blurb("CPU threads of the network; 0 = one a core")
                 .maximum(1024)
                 .default_value(default.threads)
                 .mutable_ready()

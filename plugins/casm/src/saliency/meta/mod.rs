@@ -3,6 +3,9 @@
 mod mask;
 mod transform;
 
+use std::ops::ControlFlow;
+
+use gst::buffer::BufferMetaForeachAction::{Keep, Remove};
 use gst::meta::CustomMeta;
 use gst_video::VideoRegionOfInterestMeta;
 
@@ -30,8 +33,15 @@ pub const PARAMS_NAME: &str = "casm-saliency";
 
 /// Attaches what was found to its frame, or to one that re-uses it.
 ///
-/// A mask of an earlier `casmesaliency` is replaced, since readers get the first of a name.
+/// What an earlier `casmesaliency` attached is replaced, since readers take the first of a name, and both
+/// metas are to tell the same.
 pub fn attach(buffer: &mut gst::BufferRef, finding: &Finding) {
+    buffer.foreach_meta_mut(|mut meta| {
+        let ours = meta
+            .downcast_ref::<VideoRegionOfInterestMeta>()
+            .is_some_and(|region| region.roi_type() == ROI_TYPE);
+        ControlFlow::Continue(if ours { Remove } else { Keep })
+    });
     if let Some(found) = finding.localization.bounding_box {
         let rectangle = (found.x, found.y, found.width, found.height);
         let mut meta = VideoRegionOfInterestMeta::add(buffer, ROI_TYPE, rectangle);
@@ -47,6 +57,8 @@ pub fn attach(buffer: &mut gst::BufferRef, finding: &Finding) {
     }
     if let Ok(mut meta) = CustomMeta::from_mut_buffer(buffer, MaskMeta::NAME) {
         let fields = meta.mut_structure();
+        // Not all fields are always there.
+        fields.remove_all_fields();
         let mask = &finding.localization.mask;
         fields.set("width", mask.width as u32);
         fields.set("height", mask.height as u32);
