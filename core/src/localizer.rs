@@ -91,7 +91,7 @@ impl Localizer {
     /// Finds the salient object of `frame`.
     ///
     /// # Errors
-    /// [`Error::Engine`](crate::Error::Engine) if the network fails.
+    /// [`Error::Engine`] if the network fails.
     pub fn localize(
         &mut self,
         frame: &Frame<'_>,

@@ -1,6 +1,6 @@
 //! The border behind which tensors live: pixels in, mask and logits out.
 //!
-//! An engine is opened from a [`Checkpoint`](crate::Checkpoint) and [`EngineOptions`], and then
+//! An engine is opened from a [`Checkpoint`] and [`EngineOptions`], and then
 //! turns batches of pictures at the network's input size into masks at a quarter of it. Nothing of
 //! a tensor library is visible here, so that a second engine is one more file beside `torch.rs`.
 
