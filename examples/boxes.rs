@@ -32,10 +32,19 @@ fn main() -> ExitCode {
 }
 
 fn run(words: &[String]) -> Result<()> {
-    if words.is_empty() {
-        bail!("give a pipeline with casmesaliency in it, in the words of gst-launch-1.0");
+    if words.first().is_none_or(|word| word.starts_with('-')) {
+        bail!(
+            "give a pipeline with casmesaliency in it, in the words of gst-launch-1.0: \
+             boxes filesrc location=a.mp4 ! decodebin ! casmesaliency ! fakesink"
+        );
     }
     gst::init()?;
+    if gst::ElementFactory::find("casmesaliency").is_none() {
+        bail!(
+            "GStreamer does not find casmesaliency; run `make build`, then this with \
+             GST_PLUGIN_PATH=target/release/gstreamer-1.0"
+        );
+    }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let pipeline =
         gst::parse::launchv(&words).context("this is not a pipeline that can be made")?;

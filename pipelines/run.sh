@@ -43,16 +43,17 @@ while IFS= read -r line; do
 done <"$file"
 
 for assignment in "$@"; do
+    case $assignment in -h | --help) sed -n 's/^# //p' "$file" | grep -v 'RUNNER='; exit 0 ;; esac
     variable=${assignment%%=*}
     [[ $assignment == *=* && -v "values[$variable]" ]] ||
-        fail "'$assignment' sets no variable of $name, which has: ${!values[*]}"
+        fail "'$assignment' sets no variable of $name, which has: ${!values[*]}; write VARIABLE=VALUE"
     values[$variable]=${assignment#*=}
 done
 for variable in "${!values[@]}"; do
     [[ -n ${values[$variable]} || -v "optional[$variable]" ]] || fail "$name needs $variable=..."
 done
 input=${values[INPUT]:-}
-[[ -z $input || -r $input ]] || fail "INPUT=$input cannot be read"
+[[ -z $input || -r $input ]] || fail "INPUT=$input cannot be read; give the path of a video file"
 
 # Words first, values after: a value with spaces stays one word, and the quotes around it are the
 # pipeline parser's.
@@ -72,7 +73,8 @@ if [[ -z ${GST_PLUGIN_PATH:-} && -f $release/gstreamer-1.0/libgstcasm.so ]]; the
 fi
 # Not --exists, which is false for a plugin whose version is below GStreamer's.
 gst-inspect-1.0 casmesaliency >/dev/null 2>&1 ||
-    fail "GStreamer does not find casmesaliency; run 'make build', or set GST_PLUGIN_PATH to its folder"
+    fail "GStreamer does not find casmesaliency (GST_PLUGIN_PATH is '${GST_PLUGIN_PATH:-}');" \
+        "run 'make build', and unset GST_PLUGIN_PATH or add $release/gstreamer-1.0 to it"
 if [[ $runner == boxes ]]; then
     runner=$release/examples/boxes
     [[ -x $runner ]] || fail "$runner is missing; run 'make build'"

@@ -124,21 +124,22 @@ fn engine_without_libtorch(to: &Path) {
     fs::write(to, bytes).expect("a copy");
 }
 
+/// The libraries that a file asks the loader for; `None` where there is no tool that tells.
+fn needed(file: &Path) -> Option<Vec<String>> {
+    let Ok(output) = Command::new("readelf").arg("-d").arg(file).output() else {
+        println!("skipped: no readelf (binutils)");
+        return None;
+    };
+    let lines = text(&output);
+    let needed = lines.lines().filter(|line| line.contains("(NEEDED)"));
+    Some(needed.map(str::to_owned).collect())
+}
+
 #[test]
 fn the_plugin_needs_no_libtorch_to_be_loaded() {
-    let Ok(output) = Command::new("readelf")
-        .arg("-d")
-        .arg(built(PLUGIN))
-        .output()
-    else {
-        println!("skipped: no readelf (binutils)");
+    let Some(needed) = needed(&built(PLUGIN)) else {
         return;
     };
-    let needed: Vec<String> = text(&output)
-        .lines()
-        .filter(|line| line.contains("(NEEDED)"))
-        .map(str::to_owned)
-        .collect();
     assert!(
         needed.iter().any(|line| line.contains("libgstvideo-1.0")),
         "{needed:?}"
@@ -148,6 +149,21 @@ fn the_plugin_needs_no_libtorch_to_be_loaded() {
             !needed.iter().any(|line| line.contains(library)),
             "{needed:?}"
         );
+    }
+}
+
+/// Such a program would load OpenMP before the plugin can limit its spinning, and play at a tenth of
+/// its speed beside a decoder.
+#[test]
+fn programs_that_play_pipelines_do_not_load_libtorch_themselves() {
+    for name in ["examples/demo", "examples/boxes"] {
+        let Some(needed) = needed(&built(name)) else {
+            return;
+        };
+        let torch = needed
+            .iter()
+            .any(|line| line.contains("torch") || line.contains("gomp"));
+        assert!(!torch, "{name}: {needed:?}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! One frame's line of JSON: where the element says the object is.
 
-use casm::mask::BoundingBox;
+use casm_core::mask::BoundingBox;
 use gstcasm::MaskMeta;
 use serde::Serialize;
 

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use casm::mask::BoundingBox;
+use casm_core::mask::BoundingBox;
 
 use crate::box_line::BoxLine;
 use crate::contact_sheet::ContactSheet;

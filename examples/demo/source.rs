@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use casm::mask::BoundingBox;
+use casm_core::mask::BoundingBox;
 use casm_examples::{Picture, Scene};
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoFrameExt, VideoFrameRef, VideoInfo};

@@ -24,7 +24,7 @@ mod stage;
 mod tracer;
 mod vector;
 
-use casm::mask::BoundingBox;
+use casm_core::mask::BoundingBox;
 
 pub use stage::Subject;
 

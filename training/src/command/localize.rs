@@ -56,6 +56,8 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t = OverlayArgument::Contour)]
     overlay_mode: OverlayArgument,
     /// Write each mask at the picture's size, as grey PNG (255 = 1.0), into this folder.
+    ///
+    /// Pictures of one name from several folders get -2, -3 … at the end of it, here and in --overlay.
     #[arg(long, value_name = "DIR")]
     mask: Option<PathBuf>,
 }
@@ -86,6 +88,7 @@ enum OverlayArgument {
     Mask,
     Heatmap,
     Contour,
+    Grey,
 }
 
 impl From<OverlayArgument> for OverlayMode {
@@ -95,6 +98,7 @@ impl From<OverlayArgument> for OverlayMode {
             OverlayArgument::Mask => OverlayMode::Mask,
             OverlayArgument::Heatmap => OverlayMode::Heatmap,
             OverlayArgument::Contour => OverlayMode::Contour,
+            OverlayArgument::Grey => OverlayMode::Grey,
         }
     }
 }
