@@ -24,6 +24,20 @@ enum Command {
     Info(command::info::Arguments),
     /// Make a checkpoint of a PyTorch or safetensors file, without executing what is in it.
     Import(command::import::Arguments),
+    /// Train a mapping and its classifiers (Algorithm 1 of the paper).
+    Train(command::train::Arguments),
+    /// Train a classifier alone: the f(0) that training starts from.
+    TrainClassifier(command::train_classifier::Arguments),
+    /// Score a checkpoint's boxes and masks against annotated pictures.
+    Evaluate(command::evaluate::Arguments),
+    /// Show what masked pictures do to classifiers (Figure 3).
+    Confuse(command::confuse::Arguments),
+    /// Draw pictures, their masked versions, and a gallery of best and worst cases (Figure 2).
+    Visualize(command::visualize::Arguments),
+    /// Describe a checkpoint's masks: area, spread, entropy, total variation (section 6.1).
+    Stats(command::stats::Arguments),
+    /// Divide classes into random subsets (Table 3).
+    SplitClasses(command::split_classes::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +45,13 @@ fn main() -> ExitCode {
         Command::Localize(arguments) => command::localize::run(&arguments),
         Command::Info(arguments) => command::info::run(&arguments),
         Command::Import(arguments) => command::import::run(&arguments),
+        Command::Train(arguments) => command::train::run(&arguments),
+        Command::TrainClassifier(arguments) => command::train_classifier::run(&arguments),
+        Command::Evaluate(arguments) => command::evaluate::run(&arguments),
+        Command::Confuse(arguments) => command::confuse::run(&arguments),
+        Command::Visualize(arguments) => command::visualize::run(&arguments),
+        Command::Stats(arguments) => command::stats::run(&arguments),
+        Command::SplitClasses(arguments) => command::split_classes::run(&arguments),
     };
     outcome.unwrap_or_else(|error| {
         // `casm info | head` has seen enough; that is no failure.

@@ -2,11 +2,18 @@
 //!
 //! Exit codes: 0 all done; 1 some inputs could not be used, each named; 2 nothing was done.
 
+pub mod confuse;
 mod drawing;
+pub mod evaluate;
 pub mod import;
 pub mod info;
 pub mod localize;
 mod pictures;
+pub mod split_classes;
+pub mod stats;
+pub mod train;
+pub mod train_classifier;
+pub mod visualize;
 
 use std::path::Path;
 

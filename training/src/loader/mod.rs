@@ -1,0 +1,1 @@
+//! Pictures → augmented batches, in worker threads.

@@ -1,0 +1,1 @@
+//! Numbers of a step for people: progress bar, CSV, TensorBoard.

@@ -1,0 +1,1 @@
+//! Picture files → upright RGB → square network input.

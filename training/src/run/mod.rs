@@ -1,0 +1,1 @@
+//! Configuration → a trained checkpoint.

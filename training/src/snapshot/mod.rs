@@ -1,0 +1,1 @@
+//! All of a run's state on disk.
