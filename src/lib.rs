@@ -48,7 +48,7 @@ pub fn open_localizer(checkpoint: &Checkpoint, options: &EngineOptions) -> Resul
 }
 
 /// A libtorch error as this library's.
-fn torch_error(error: tch::TchError) -> Error {
+pub fn torch_error(error: tch::TchError) -> Error {
     // The C++ side appends its own call stack, which says nothing to a user.
     let text = error.to_string();
     let message = text

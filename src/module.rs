@@ -1,4 +1,8 @@
 //! A graph of layers with its tensors: the forward pass on libtorch.
+//!
+//! Weights are brought to the number format of their layer's input, by an operation that gradients
+//! pass. So f32 weights and bf16 pictures make a bf16 forward pass whose gradients arrive in f32, which
+//! is how training runs in half precision; batch norm keeps its own tensors in f32.
 
 use casm_core::Result;
 use casm_core::network::{Conv2d, Graph, Operation};
@@ -122,8 +126,8 @@ impl Step {
                 groups,
                 ..
             }) => x.f_conv2d(
-                &self.tensors[0],
-                self.tensors.get(1),
+                &self.weight(x)?,
+                self.bias(x)?.as_ref(),
                 square(*stride),
                 square(*padding),
                 square(1),
@@ -154,14 +158,27 @@ impl Step {
             ),
             Operation::Add => x.f_add(&arguments[1]),
             Operation::GlobalAveragePool => x.f_mean_dim(&[2i64, 3][..], false, None::<Kind>),
-            Operation::Linear { .. } => x.f_linear(&self.tensors[0], self.tensors.get(1)),
+            Operation::Linear { .. } => x.f_linear(&self.weight(x)?, self.bias(x)?.as_ref()),
             Operation::UpsampleBilinear { factor } => {
                 let (_, _, height, width) = x.size4()?;
                 let factor = *factor as i64;
                 x.f_upsample_bilinear2d([height * factor, width * factor], false, None, None)
             }
             Operation::Concat => Tensor::f_cat(&arguments, 1),
+            // Half precision has no more than 256 values in [0.5, 1): too coarse for thresholds.
+            Operation::Sigmoid if matches!(x.f_kind()?, Kind::Half | Kind::BFloat16) => {
+                x.f_to_kind(Kind::Float)?.f_sigmoid()
+            }
             Operation::Sigmoid => x.f_sigmoid(),
         }
+    }
+
+    fn weight(&self, x: &Tensor) -> std::result::Result<Tensor, TchError> {
+        self.tensors[0].f_to_kind(x.f_kind()?)
+    }
+
+    fn bias(&self, x: &Tensor) -> std::result::Result<Option<Tensor>, TchError> {
+        let bias = self.tensors.get(1);
+        bias.map(|bias| bias.f_to_kind(x.f_kind()?)).transpose()
     }
 }

@@ -100,6 +100,39 @@ impl Parameters {
         Ok(Parameters { tensors })
     }
 
+    /// Copies with memory of their own, on `device`.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if the device has no room.
+    pub fn copied(&self, device: Device) -> Result<Parameters> {
+        let copy = |tensor: &Tensor| {
+            let (size, kind) = (tensor.size(), tensor.f_kind()?);
+            let mut copy = Tensor::f_empty(&size, (kind, device))?;
+            tch::no_grad(|| copy.f_copy_(tensor))?;
+            Ok(copy)
+        };
+        let mut tensors = BTreeMap::new();
+        for (name, tensor) in self.iter() {
+            tensors.insert(name.to_owned(), copy(tensor).map_err(torch_error)?);
+        }
+        Ok(Parameters { tensors })
+    }
+
+    /// The tensors whose name `keep` accepts; they share their memory with these.
+    pub fn filtered(&self, keep: impl Fn(&str) -> bool) -> Parameters {
+        let kept = self.iter().filter(|(name, _)| keep(name));
+        Parameters {
+            tensors: kept
+                .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()))
+                .collect(),
+        }
+    }
+
+    /// Adds a tensor, or replaces the one of that name.
+    pub fn insert(&mut self, name: impl Into<String>, tensor: Tensor) {
+        self.tensors.insert(name.into(), tensor);
+    }
+
     /// The tensor with this name; it shares its memory with the one kept here.
     ///
     /// # Errors

@@ -12,6 +12,8 @@ use crate::parameters::Parameters;
 pub struct SaliencyNetwork {
     /// Pictures → taps, fine to coarse, and then logits.
     pub encoder: Module,
+    /// Pictures → taps, where the decoder does not read the classifier's.
+    pub separate_encoder: Option<Module>,
     /// Taps → mask; absent for a classifier alone.
     pub decoder: Option<Module>,
 }
@@ -34,6 +36,10 @@ impl SaliencyNetwork {
         let network = config.network();
         Ok(SaliencyNetwork {
             encoder: Module::new(&network.encoder.graph, parameters)?,
+            separate_encoder: network
+                .separate_encoder
+                .map(|encoder| Module::new(&encoder.graph, parameters))
+                .transpose()?,
             decoder: network
                 .decoder
                 .map(|graph| Module::new(&graph, parameters))
@@ -50,6 +56,9 @@ impl SaliencyNetwork {
         let logits = features
             .pop()
             .expect("an encoder's last output is its logits");
+        if let Some(separate) = &self.separate_encoder {
+            features = separate.forward(&[pictures.shallow_clone()], mode)?;
+        }
         let masks = self
             .decoder
             .as_ref()

@@ -12,6 +12,18 @@ pub struct DecoderConfig {
     pub channels: usize,
     /// How the mask is enlarged to the input size, after the sigmoid.
     pub upsample: Upsample,
+    /// Whether a raw first tap gets the 1×1 convolution of the others too, as the paper has it; the
+    /// released code takes it raw.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub convolve_first: bool,
+    /// Positions of the taps that are read, 0 the finest; empty: all of them. Phang et al. (2020) read
+    /// the two coarsest alone.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub taps: Vec<usize>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Default for DecoderConfig {
@@ -19,6 +31,8 @@ impl Default for DecoderConfig {
         DecoderConfig {
             channels: 64,
             upsample: Upsample::Nearest,
+            convolve_first: false,
+            taps: Vec::new(),
         }
     }
 }
@@ -28,16 +42,20 @@ impl DecoderConfig {
     /// concatenated → 3×3 convolution to one channel → sigmoid.
     ///
     /// The side branches are numbered from 1 among the taps that are not raw, which gives the
-    /// authors' names for ResNet, whose first tap is raw.
+    /// authors' names for ResNet, whose first tap is raw. Every tap is an input of the graph, read or
+    /// not, so that an encoder's outputs fit any decoder.
     pub(super) fn graph(&self, taps: &[Tap]) -> Graph {
         let mut graph = Graph::new("decoder");
         let inputs: Vec<_> = taps.iter().map(|tap| graph.input(tap.channels)).collect();
         let mut branches = Vec::new();
         let mut side = 0;
-        for (&input, tap) in inputs.iter().zip(taps) {
+        for (position, (&input, tap)) in inputs.iter().zip(taps).enumerate() {
+            side += usize::from(!tap.raw);
+            if !self.taps.is_empty() && !self.taps.contains(&position) {
+                continue;
+            }
             let mut x = input;
-            if !tap.raw {
-                side += 1;
+            if !tap.raw || self.convolve_first {
                 x = graph.conv2d(
                     Conv2d::new(format!("conv1x1_{side}.0"), self.channels, 1),
                     x,

@@ -182,6 +182,16 @@ impl Graph {
         self.outputs = outputs;
     }
 
+    /// The same layers with other parameter names, computing the first `outputs` outputs only: layers
+    /// after the last of them fall away.
+    pub fn renamed(mut self, prefix: impl Into<String>, outputs: usize) -> Graph {
+        self.prefix = prefix.into();
+        self.outputs.truncate(outputs);
+        let needed = self.outputs.iter().map(|value| value.0 + 1).max();
+        self.layers.truncate(needed.unwrap_or(0));
+        self
+    }
+
     /// Channels of a value.
     pub fn channels(&self, value: Value) -> usize {
         self.layers[value.0].channels

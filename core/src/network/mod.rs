@@ -30,6 +30,10 @@ pub struct NetworkConfig {
     pub encoder: EncoderConfig,
     /// What turns these layers into a mask; absent in the checkpoint of a classifier alone.
     pub decoder: Option<DecoderConfig>,
+    /// Whether the decoder reads an encoder of its own, of the same architecture, instead of the
+    /// classifier's layers (the paper's Table 2, "Shared" no).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub separate_encoder: bool,
 }
 
 /// The choice of the encoder.
@@ -78,6 +82,9 @@ pub struct Tap {
 pub struct Network {
     /// Picture `[N, 3, S, S]`, normalised → taps and logits. Parameter names begin `classifier.`.
     pub encoder: Encoder,
+    /// Picture → taps, where the decoder does not read the classifier's. Parameter names begin
+    /// `encoder.`.
+    pub separate_encoder: Option<Encoder>,
     /// Taps → mask `[N, 1, S/4, S/4]` in [0, 1]. Parameter names begin `decoder.`.
     pub decoder: Option<Graph>,
 }
@@ -113,6 +120,7 @@ impl NetworkConfig {
         NetworkConfig {
             encoder,
             decoder: None,
+            separate_encoder: false,
         }
     }
 
@@ -121,6 +129,7 @@ impl NetworkConfig {
         NetworkConfig {
             encoder,
             decoder: Some(DecoderConfig::default()),
+            separate_encoder: false,
         }
     }
 
@@ -136,7 +145,16 @@ impl NetworkConfig {
             .decoder
             .as_ref()
             .map(|config| config.graph(&encoder.taps));
-        Network { encoder, decoder }
+        let separate_encoder = self.separate_encoder.then(|| {
+            let Encoder { graph, taps } = encoder.clone();
+            let graph = graph.renamed("encoder", taps.len());
+            Encoder { graph, taps }
+        });
+        Network {
+            encoder,
+            separate_encoder,
+            decoder,
+        }
     }
 
     /// Checks ranges that the types do not express: a header is a file's word, so sizes are bounded
@@ -159,6 +177,14 @@ impl NetworkConfig {
         within("network.encoder.classes", self.classes(), 1, 100_000)?;
         if let Some(decoder) = &self.decoder {
             within("network.decoder.channels", decoder.channels, 1, 4096)?;
+            // Before the network is built: the number of taps is 5 for ResNet and 4 for MobileNetV2.
+            let taps = match &self.encoder {
+                EncoderConfig::Resnet(_) => 5,
+                EncoderConfig::MobilenetV2(_) => 4,
+            };
+            for &tap in &decoder.taps {
+                within("network.decoder.taps", tap, 0, taps - 1)?;
+            }
         }
         if let EncoderConfig::Resnet(config) = &self.encoder {
             for blocks in config.blocks {
@@ -170,9 +196,11 @@ impl NetworkConfig {
 }
 
 impl Network {
-    /// The tensors of encoder and decoder.
+    /// The tensors of encoders and decoder.
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut parameters = self.encoder.graph.parameters();
+        let separate = self.separate_encoder.iter();
+        parameters.extend(separate.flat_map(|encoder| encoder.graph.parameters()));
         parameters.extend(self.decoder.iter().flat_map(Graph::parameters));
         parameters
     }
@@ -245,6 +273,37 @@ mod tests {
             serde_json::from_str::<NetworkConfig>(&json).expect("just written"),
             config
         );
+    }
+
+    #[test]
+    fn a_separate_encoder_is_the_classifier_without_its_last_layer() {
+        let shared = NetworkConfig::new(EncoderConfig::Resnet(ResnetConfig::resnet50(1000)));
+        let separate = NetworkConfig {
+            separate_encoder: true,
+            ..shared.clone()
+        };
+        let added = count(&separate.network().parameters()) - count(&shared.network().parameters());
+        assert_eq!(added, 25_557_032 - 2048 * 1000 - 1000);
+    }
+
+    #[test]
+    fn a_decoder_of_the_two_coarsest_taps_keeps_their_names() {
+        let mut config = NetworkConfig::new(EncoderConfig::Resnet(ResnetConfig::resnet50(10)));
+        config.decoder = Some(DecoderConfig {
+            taps: vec![3, 4],
+            ..DecoderConfig::default()
+        });
+        let decoder = config.network().decoder.expect("asked for");
+        let names: Vec<_> = decoder.parameters().into_iter().map(|p| p.name).collect();
+        assert_eq!(names[0], "decoder.conv1x1_3.0.weight");
+        assert_eq!(names[5], "decoder.conv1x1_4.0.weight");
+        // 128 channels, two times 64, reach the last convolution.
+        assert_eq!(decoder.parameters()[10].shape, [1, 128, 3, 3]);
+        config.decoder = Some(DecoderConfig {
+            taps: vec![5],
+            ..DecoderConfig::default()
+        });
+        assert!(config.validate().is_err());
     }
 
     #[test]

@@ -163,7 +163,11 @@ fn header(arguments: &Arguments, imported: &Imported) -> anyhow::Result<Header> 
         upsample,
         ..DecoderConfig::default()
     });
-    let mut header = Header::new(NetworkConfig { encoder, decoder });
+    let mut header = Header::new(NetworkConfig {
+        encoder,
+        decoder,
+        separate_encoder: false,
+    });
     header.input.size = arguments.input_size;
     if let Some(file) = &arguments.classes {
         header.classes = read_classes(file)?;

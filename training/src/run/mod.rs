@@ -1,1 +1,33 @@
 //! Configuration → a trained checkpoint.
+//!
+//! | stage | item |
+//! |---|---|
+//! | what is asked for | [`Strategy`], [`Preset`] → [`RunConfig`], saved beside the weights |
+//! | where it starts | [`Start`]: classifier f(0), fresh decoder |
+//! | what learns | [`AlternationLearner`] (`casm train`), [`SupervisedLearner`] (`casm train-classifier`) |
+//! | what goes on | [`Trainer`]: batches in; steps, logs, scores and snapshots out |
+
+mod alternation;
+mod config;
+mod ema;
+mod folder;
+mod learner;
+mod precision;
+mod start;
+mod strategy;
+mod supervised;
+mod trainer;
+
+pub use alternation::AlternationLearner;
+pub use config::{
+    ClassifierConfig, CourseConfig, DataConfig, OptimizerConfig, RunConfig, SourceConfig,
+    StopConfig, WatchConfig, iterations_per_epoch,
+};
+pub use ema::Ema;
+pub use folder::RunFolder;
+pub use learner::{Learner, State};
+pub use precision::{LossScale, TrainingPrecision};
+pub use start::{Architecture, Start};
+pub use strategy::{Preset, Strategy};
+pub use supervised::SupervisedLearner;
+pub use trainer::{Outcome, Trainer};

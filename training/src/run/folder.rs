@@ -1,0 +1,82 @@
+//! The files of a run.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::snapshot::write_atomically;
+
+/// The files of a run beside its snapshots.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// The folder at `path`, which need not be there yet.
+    pub fn new(path: &Path) -> RunFolder {
+        RunFolder {
+            path: path.to_owned(),
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The resolved configuration.
+    pub fn config(&self) -> PathBuf {
+        self.path.join("config.json")
+    }
+
+    /// The checkpoint of the latest snapshot, for the element and the other commands.
+    pub fn model(&self) -> PathBuf {
+        self.path.join("model.safetensors")
+    }
+
+    /// The checkpoint with the lowest LE so far.
+    pub fn best(&self) -> PathBuf {
+        self.path.join("best.safetensors")
+    }
+
+    /// Numbers of each step.
+    pub fn steps(&self) -> PathBuf {
+        self.path.join("steps.csv")
+    }
+
+    /// Numbers of each evaluation.
+    pub fn scores(&self) -> PathBuf {
+        self.path.join("scores.csv")
+    }
+
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// There is none, or it is another version's.
+    pub fn read_config<C: for<'a> Deserialize<'a>>(&self) -> anyhow::Result<C> {
+        let path = self.config();
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("'{}' is no run folder: {} cannot be read", self.path.display(), path.display()))?;
+        serde_json::from_str(&text).with_context(|| {
+            format!(
+                "'{}' cannot be understood; go on with the version of casm that wrote it",
+                path.display()
+            )
+        })
+    }
+
+    /// Writes the configuration.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn write_config<C: Serialize>(&self, config: &C) -> anyhow::Result<()> {
+        let json = serde_json::to_string_pretty(config)?;
+        write_atomically(&self.config(), |file| {
+            use std::io::Write;
+            writeln!(file, "{json}")
+        })?;
+        Ok(())
+    }
+}
