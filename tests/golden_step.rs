@@ -408,9 +408,20 @@ fn check_all(name: &str, device: Device) {
         let Some(expected) = expected else { continue };
         let double = (Kind::Double, device);
         check(name, &scenario, expected, order, double, [[1e-7; 2]; 2]);
-        let late = if name.starts_with("L_") { [0.1; 2] } else { [1e-3, 5e-3] };
+        let late = if name.starts_with("L_") {
+            [0.1; 2]
+        } else {
+            [1e-3, 5e-3]
+        };
         let single = (Kind::Float, device);
-        check(name, &scenario, expected, order, single, [[1e-4, 5e-3], late]);
+        check(
+            name,
+            &scenario,
+            expected,
+            order,
+            single,
+            [[1e-4, 5e-3], late],
+        );
     }
 }
 
@@ -466,10 +477,18 @@ fn presets_are_the_released_ones() {
         let strategy = Strategy::from_str(name, false).expect("a strategy of ours too");
         let policy = strategy.policy();
         assert_eq!(strategy.trains_classifier(), !expected.fixed, "{name}");
-        assert_eq!((policy.probability, policy.every), (expected.hp, expected.smf), "{name}");
+        assert_eq!(
+            (policy.probability, policy.every),
+            (expected.hp, expected.smf),
+            "{name}"
+        );
         let lambda = |score| strategy.lambda(score);
         assert_eq!(lambda(Score::Entropy), expected.lambda_entropy, "{name}");
-        assert_eq!(lambda(Score::Classification), expected.lambda_classification, "{name}");
+        assert_eq!(
+            lambda(Score::Classification),
+            expected.lambda_classification,
+            "{name}"
+        );
     }
 }
 
@@ -477,7 +496,9 @@ fn presets_are_the_released_ones() {
 fn classifiers_are_kept_when_the_released_code_keeps_them() {
     let schedule: Schedule = golden::json("schedule.json");
     for (name, expected) in &schedule.saves_first_two_epochs {
-        let policy = Strategy::from_str(name, false).expect("a strategy of ours too").policy();
+        let policy = Strategy::from_str(name, false)
+            .expect("a strategy of ours too")
+            .policy();
         let mut kept = 0;
         let mut saves = Vec::new();
         for step in 0..2 * schedule.iterations_run_per_epoch {
@@ -507,5 +528,8 @@ fn learning_rates_and_epochs_are_the_released_ones() {
     // A fifth of 10010; the released code breaks off one later.
     let whole = schedule.batches_in_epoch_full;
     assert_eq!(iterations_per_epoch(whole, 0.2, false), 2002);
-    assert_eq!(iterations_per_epoch(whole, 0.2, true), schedule.iterations_run_per_epoch);
+    assert_eq!(
+        iterations_per_epoch(whole, 0.2, true),
+        schedule.iterations_run_per_epoch
+    );
 }

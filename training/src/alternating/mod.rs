@@ -37,6 +37,7 @@ pub use options::{
 pub use report::StepReport;
 
 use crate::optimizer;
+use crate::run::unscale;
 use crate::thinning::{History, Judge, Place, ThinningPolicy};
 use report::Tally;
 
@@ -97,11 +98,12 @@ impl Alternation {
             let look = self.classifier.look(&batch.pictures, batch)?;
             let loss = &look.judgement.cross_entropy;
             let gradients = self.classifier.gradients(&self.scaled(loss)?, false)?;
-            clean_gradients.add(gradients, share(batch) / self.loss_scale)?;
+            clean_gradients.add(gradients, share(batch))?;
             tally.clean(&look.judgement, batch, share(batch))?;
             // Without the graph: the mapping's half sees what was computed, not how.
             clean.push(look.detached()?);
         }
+        let mut overflowed = clean_gradients.unscale(self.loss_scale)?;
         if let Some(gradients) = &clean_gradients.total {
             let names = self.classifier.trained_names();
             observer.gradients(Half::Clean, &names, gradients);
@@ -141,7 +143,7 @@ impl Alternation {
                 self.classifier_loss(judge, &judged, masked_in, &masked_out, batch)?
             {
                 let gradients = self.classifier.gradients(&self.scaled(&loss)?, true)?;
-                masked_gradients.add(gradients, share(batch) / self.loss_scale)?;
+                masked_gradients.add(gradients, share(batch))?;
             }
             if self.options.mapping_gradient == MappingGradient::Legacy
                 && let Some(gradients) = masked_gradients.total.take()
@@ -151,21 +153,26 @@ impl Alternation {
                 self.classifier.update(&gradients, rates.classifier, true)?;
             }
             let gradients = self.mapping.gradients(&self.scaled(&loss.total)?)?;
-            mapping_gradients.add(Some(gradients), share(batch) / self.loss_scale)?;
+            mapping_gradients.add(Some(gradients), share(batch))?;
             tally.masked(&judged.judgement, &masks, &loss, batch, share(batch))?;
             observer.judged(&clean.judgement, &judged.judgement, &masks, &loss);
         }
+        overflowed |= masked_gradients.unscale(self.loss_scale)?;
+        overflowed |= mapping_gradients.unscale(self.loss_scale)?;
         if let Some(gradients) = &masked_gradients.total {
             let names = self.classifier.trained_names();
             observer.gradients(Half::Masked, &names, gradients);
         }
         self.update_classifier(clean_gradients, masked_gradients, rates.classifier)?;
+        // Empty after an overflow.
         let mut gradients = mapping_gradients.total.unwrap_or_default();
         observer.gradients(Half::Mapping, &self.mapping.trained_names(), &gradients);
         let norm =
             optimizer::clip(&mut gradients, self.options.clip_gradient).map_err(torch_error)?;
-        self.mapping.update(&gradients, rates.mapping)?;
-        tally.report(pictures, judge, rates.lambda, &norm)
+        if !gradients.is_empty() {
+            self.mapping.update(&gradients, rates.mapping)?;
+        }
+        tally.report(pictures, judge, rates.lambda, overflowed, &norm)
     }
 
     /// The judge's word on pictures of `batch`.
@@ -269,13 +276,26 @@ impl Alternation {
     }
 }
 
-/// A weighted sum of gradients; none before the first.
+/// A weighted sum of gradients; none before the first, and none after an overflow.
 #[derive(Debug, Default)]
 struct Sum {
     total: Option<Vec<Tensor>>,
 }
 
 impl Sum {
+    /// Takes the loss scale back. Gradients that overflowed are dropped, and the step that they were for
+    /// is left out; true then.
+    fn unscale(&mut self, factor: f64) -> Result<bool> {
+        let Some(total) = &mut self.total else {
+            return Ok(false);
+        };
+        let overflowed = unscale(total, factor).map_err(torch_error)?;
+        if overflowed {
+            self.total = None;
+        }
+        Ok(overflowed)
+    }
+
     fn add(&mut self, gradients: Option<Vec<Tensor>>, weight: f64) -> Result<()> {
         let Some(gradients) = gradients else {
             return Ok(());

@@ -42,6 +42,8 @@ pub struct StepReport {
     pub judge: Judge,
     /// λ of this step.
     pub lambda: f64,
+    /// Whether gradients of scaled losses overflowed (f16), so that an update was left out.
+    pub overflowed: bool,
 }
 
 impl StepReport {
@@ -123,6 +125,7 @@ impl Tally {
         pictures: usize,
         judge: Judge,
         lambda: f64,
+        overflowed: bool,
         norm: &Tensor,
     ) -> Result<StepReport> {
         let sum = |parts: &[Tensor]| match parts {
@@ -166,6 +169,7 @@ impl Tally {
             gradient_norm,
             judge,
             lambda,
+            overflowed,
         })
     }
 }

@@ -3,6 +3,7 @@
 //! Exit codes: 0 all done; 1 some inputs could not be used, each named; 2 nothing was done.
 
 pub mod confuse;
+mod course;
 mod drawing;
 pub mod evaluate;
 pub mod import;

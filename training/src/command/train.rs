@@ -1,15 +1,330 @@
-//! `casm train`.
+//! `casm train`: a mapping and its classifiers.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Arguments of `casm train`.
-#[derive(Debug, clap::Args)]
-pub struct Arguments {}
+use casm::network::{DecoderConfig, Upsample};
+use casm_training::alternating::{
+    ClassifierStep, Fill, MappingGradient, MaskedStep, RegulariseOn, Score, ScoreOn, StepOptions,
+};
+use casm_training::log::Interrupt;
+use casm_training::optimizer::RateSchedule;
+use casm_training::run::{
+    AlternationLearner, OptimizerConfig, Parts, Preset, RunConfig, RunFolder, Trainer,
+};
+use casm_training::thinning::HistoryStart;
 
-/// Not there yet.
+use super::course::{CourseArguments, Defaults, Opened, go, open_data, prepare};
+
+/// Arguments of `casm train`.
+///
+/// Defaults are the released code's; what the paper says otherwise is an option, and --preset paper
+/// turns all of these on.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    course: CourseArguments,
+
+    /// Which classifiers judge: F fixed (Baseline), L last, FL first and last, L100 and L1000 kept
+    /// ones, casm = L100, paper = L100 in the paper's words.
+    #[arg(long, value_enum, default_value = "casm", help_heading = "Method")]
+    preset: Preset,
+    /// What the mapping maximises on masked-out pictures.
+    #[arg(long, value_enum, default_value = "entropy", help_heading = "Method")]
+    score: Score,
+    /// Whether the decoder reads the classifier's layers or an encoder of its own.
+    #[arg(long, value_enum, default_value = "shared", help_heading = "Method")]
+    encoder: EncoderArgument,
+    /// λ, the price of mask area; the preset's if left out.
+    #[arg(long, help_heading = "Method")]
+    lambda: Option<f64>,
+    /// Steer λ so that masks cover this share of the picture.
+    #[arg(long, value_name = "SHARE", help_heading = "Method")]
+    target_area: Option<f64>,
+    /// Probability that a kept classifier judges.
+    #[arg(long, value_name = "SHARE", help_heading = "Method")]
+    history_probability: Option<f64>,
+    /// Keep the classifier every so many steps.
+    #[arg(long, value_name = "STEPS", help_heading = "Method")]
+    history_every: Option<u64>,
+    /// Keep at most so many classifiers.
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 30,
+        help_heading = "Method"
+    )]
+    history_size: usize,
+    /// What is kept first: the classifier after its first clean step, or before.
+    #[arg(long, value_enum, help_heading = "Method")]
+    history_init: Option<HistoryStart>,
+    /// Where kept classifiers lie: auto (where the run computes), cpu, cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value_t = casm::Device::Auto, help_heading = "Method")]
+    history_device: casm::Device,
+    /// Two classifier steps (clean, then masked), or one on the mean of both losses.
+    #[arg(long, value_enum, help_heading = "Method")]
+    classifier_step: Option<ClassifierStep>,
+    /// Whether the classifier learns from masked pictures when a kept one judges.
+    #[arg(long, value_enum, help_heading = "Method")]
+    masked_step: Option<MaskedStep>,
+    /// Weights that the mapping's gradient goes through; legacy matches the released code's numbers.
+    #[arg(long, value_enum, default_value = "exact", help_heading = "Method")]
+    decoder_grad: MappingGradient,
+    /// On which pictures large masks cost.
+    #[arg(long, value_enum, help_heading = "Method")]
+    reg_on: Option<RegulariseOn>,
+    /// On which pictures the score counts; correct for entropy and all for classification if left out.
+    #[arg(long, value_enum, help_heading = "Method")]
+    main_on: Option<ScoreOn>,
+    /// What masked pixels become: mean, black, grey=BRIGHTNESS.
+    #[arg(long, default_value_t = Fill::Mean, help_heading = "Method")]
+    fill: Fill,
+
+    /// Whether a raw first tap goes through a 1x1 convolution as well (ResNet).
+    #[arg(long, value_enum, help_heading = "Decoder")]
+    decoder: Option<DecoderArgument>,
+    /// How the mask is enlarged to the input's size.
+    #[arg(long, value_enum, default_value = "nearest", help_heading = "Decoder")]
+    upsample: UpsampleArgument,
+    /// Positions of the encoder's taps that the decoder reads, 0 the finest; all if left out.
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        help_heading = "Decoder"
+    )]
+    decoder_taps: Vec<usize>,
+    /// Channels that each tap is reduced to.
+    #[arg(long, default_value_t = 64, help_heading = "Decoder")]
+    decoder_channels: usize,
+    /// Train on the checkpoint's decoder instead of a new one.
+    #[arg(long, requires = "init", help_heading = "Decoder")]
+    keep_decoder: bool,
+
+    /// Weight of the masked-in term of Phang et al. (2020); 0 is pure CASM.
+    #[arg(
+        long,
+        value_name = "WEIGHT",
+        default_value_t = 0.0,
+        help_heading = "Follow-up terms"
+    )]
+    masked_in: f64,
+    /// Price of area on pictures that are recognised masked in.
+    #[arg(
+        long,
+        value_name = "LAMBDA",
+        default_value_t = 1.0,
+        help_heading = "Follow-up terms"
+    )]
+    masked_in_lambda: f64,
+    /// Let the classifier learn from masked-in pictures too.
+    #[arg(long, help_heading = "Follow-up terms")]
+    train_on_masked_in: bool,
+    /// Weight of the masks' total variation of Phang et al. (2020); 0 is pure CASM.
+    #[arg(
+        long,
+        value_name = "WEIGHT",
+        default_value_t = 0.0,
+        help_heading = "Follow-up terms"
+    )]
+    total_variation: f64,
+
+    /// Learning rate of the classifier (SGD).
+    #[arg(
+        long,
+        value_name = "RATE",
+        default_value_t = 1e-3,
+        help_heading = "Optimisers"
+    )]
+    classifier_rate: f64,
+    /// Momentum of the classifier's SGD.
+    #[arg(long, default_value_t = 0.9, help_heading = "Optimisers")]
+    momentum: f64,
+    /// Learning rate of the mapping (Adam).
+    #[arg(
+        long,
+        value_name = "RATE",
+        default_value_t = 1e-3,
+        help_heading = "Optimisers"
+    )]
+    mapping_rate: f64,
+    /// L2 weight decay of both.
+    #[arg(
+        long,
+        value_name = "DECAY",
+        default_value_t = 1e-4,
+        help_heading = "Optimisers"
+    )]
+    weight_decay: f64,
+    /// Largest L2 norm of the mapping's gradient; 0: no limit.
+    #[arg(long, value_name = "NORM", help_heading = "Optimisers")]
+    clip_grad: Option<f64>,
+
+    /// Annotated pictures to score the masks on during training, stretched (see casm evaluate).
+    #[arg(long, value_name = "DATA", help_heading = "Stopping and watching")]
+    evaluate: Option<PathBuf>,
+    /// Score them every so many steps.
+    #[arg(
+        long,
+        value_name = "STEPS",
+        default_value_t = 500,
+        help_heading = "Stopping and watching"
+    )]
+    evaluate_every: u64,
+    /// Score so many of them.
+    #[arg(long, value_name = "COUNT", help_heading = "Stopping and watching")]
+    evaluate_limit: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum EncoderArgument {
+    Shared,
+    Separate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum DecoderArgument {
+    L0Raw,
+    L0Conv,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum UpsampleArgument {
+    Nearest,
+    Bilinear,
+}
+
+impl Arguments {
+    /// The run that is asked for: preset first, then whatever was said otherwise.
+    fn config(&self) -> anyhow::Result<(Opened, RunConfig)> {
+        let decoder = DecoderConfig {
+            channels: self.decoder_channels,
+            upsample: match self.upsample {
+                UpsampleArgument::Nearest => Upsample::Nearest,
+                UpsampleArgument::Bilinear => Upsample::Bilinear,
+            },
+            convolve_first: false,
+            taps: self.decoder_taps.clone(),
+        };
+        let defaults = Defaults {
+            epochs: 60,
+            epoch_share: 0.2,
+            schedule: RateSchedule::Step(20),
+        };
+        let opened = self
+            .course
+            .open(defaults, Some(decoder), self.keep_decoder)?;
+        let strategy = self.preset.strategy();
+        let mut config = RunConfig {
+            course: opened.course.clone(),
+            preset: self.preset,
+            thinning: strategy.policy(),
+            step: StepOptions {
+                train_classifier: strategy.trains_classifier(),
+                mapping_gradient: self.decoder_grad,
+                fill: self.fill,
+                masked_in: self.masked_in,
+                masked_in_lambda: self.masked_in_lambda,
+                train_on_masked_in: self.train_on_masked_in,
+                total_variation: self.total_variation,
+                ..StepOptions::new(self.score)
+            },
+            lambda: self.lambda.unwrap_or_else(|| strategy.lambda(self.score)),
+            target_area: self.target_area,
+            mean_binarization: false,
+            optimizer: OptimizerConfig {
+                classifier_rate: self.classifier_rate,
+                momentum: self.momentum,
+                mapping_rate: self.mapping_rate,
+                weight_decay: self.weight_decay,
+            },
+        };
+        self.preset.apply(&mut config);
+        let course = &mut config.course;
+        course.network.separate_encoder = self.encoder == EncoderArgument::Separate;
+        course.epochs = self.course.epochs.unwrap_or(course.epochs);
+        course.schedule = self.course.lr_schedule.unwrap_or(course.schedule);
+        if let (Some(choice), Some(decoder)) = (self.decoder, &mut course.network.decoder) {
+            decoder.convolve_first = choice == DecoderArgument::L0Conv;
+        }
+        let thinning = &mut config.thinning;
+        thinning.size = self.history_size;
+        thinning.probability = self.history_probability.unwrap_or(thinning.probability);
+        thinning.every = self.history_every.unwrap_or(thinning.every);
+        thinning.start = self.history_init.unwrap_or(thinning.start);
+        let step = &mut config.step;
+        step.classifier_step = self.classifier_step.unwrap_or(step.classifier_step);
+        step.masked_step = self.masked_step.unwrap_or(step.masked_step);
+        step.regularise_on = self.reg_on.unwrap_or(step.regularise_on);
+        step.score_on = self.main_on.unwrap_or(step.score_on);
+        step.clip_gradient = self.clip_grad.unwrap_or(step.clip_gradient);
+        config.validate()?;
+        Ok((opened, config))
+    }
+}
+
+/// Trains, or goes on training.
 ///
 /// # Errors
-/// Always.
-pub fn run(_arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not implemented")
+/// Names the option or file and the remedy; nothing that was saved is lost.
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let course = &arguments.course;
+    let interrupt = Interrupt::watch()?;
+    let watch = course.watch(
+        arguments.evaluate.as_deref(),
+        arguments.evaluate_every,
+        arguments.evaluate_limit,
+    );
+    let (config, folder, data, start) = match &course.resume {
+        Some(path) => {
+            let folder = RunFolder::new(path);
+            let config: RunConfig = folder.read_config()?;
+            let data = &config.course.data;
+            let mixture = open_data(
+                &data.sources,
+                data.class_list.as_deref(),
+                data.classes.as_deref(),
+                &config.course.classes,
+            )?;
+            (config, folder, mixture, None)
+        }
+        None => {
+            let (opened, config) = arguments.config()?;
+            let folder = RunFolder::new(&course.out);
+            (config, folder, opened.data, Some(opened.start))
+        }
+    };
+    if course.dry_run {
+        println!("{}", serde_json::to_string_pretty(&config)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let device = prepare(course.device, config.course.threads, course.deterministic)?;
+    let history_device = match arguments.history_device {
+        casm::Device::Auto => device,
+        other => casm::device::resolve(other)?,
+    };
+    let network = &config.course.network;
+    let parameters = match &start {
+        Some(start) => start.parameters(network, config.course.seed, device)?,
+        // All of it comes from the snapshot.
+        None => casm::parameters::Parameters::initialise(
+            &network.network().parameters(),
+            tch::Device::Cpu,
+        )?
+        .copied(device)?,
+    };
+    let parts = Parts {
+        learner: AlternationLearner::new(&config, &parameters, device, history_device)?,
+        course: config.course.clone(),
+        header: config.header(),
+        folder: folder.clone(),
+        watch,
+        device,
+        data,
+    };
+    let mut trainer = Trainer::new(parts, course.resume.is_some())?;
+    if course.resume.is_none() {
+        folder.write_config(&config)?;
+    }
+    go(&mut trainer, course, &interrupt, &folder)
 }

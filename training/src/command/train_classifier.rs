@@ -1,15 +1,98 @@
-//! `casm train-classifier`.
+//! `casm train-classifier`: f(0).
 
 use std::process::ExitCode;
 
+use casm::parameters::Parameters;
+use casm_training::log::Interrupt;
+use casm_training::optimizer::RateSchedule;
+use casm_training::run::{ClassifierConfig, Parts, RunFolder, SupervisedLearner, Trainer};
+
+use super::course::{CourseArguments, Defaults, go, open_data, prepare};
+
 /// Arguments of `casm train-classifier`.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    #[command(flatten)]
+    course: CourseArguments,
 
-/// Not there yet.
+    /// Learning rate at the beginning (SGD).
+    #[arg(long, default_value_t = 0.05, help_heading = "Optimiser")]
+    rate: f64,
+    /// Momentum.
+    #[arg(long, default_value_t = 0.9, help_heading = "Optimiser")]
+    momentum: f64,
+    /// L2 weight decay.
+    #[arg(
+        long,
+        value_name = "DECAY",
+        default_value_t = 1e-4,
+        help_heading = "Optimiser"
+    )]
+    weight_decay: f64,
+}
+
+/// Trains, or goes on training.
 ///
 /// # Errors
-/// Always.
-pub fn run(_arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not implemented")
+/// Names the option or file and the remedy; nothing that was saved is lost.
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let course = &arguments.course;
+    let interrupt = Interrupt::watch()?;
+    let (config, folder, data, start) = match &course.resume {
+        Some(path) => {
+            let folder = RunFolder::new(path);
+            let config: ClassifierConfig = folder.read_config()?;
+            let data = &config.course.data;
+            let mixture = open_data(
+                &data.sources,
+                data.class_list.as_deref(),
+                data.classes.as_deref(),
+                &config.course.classes,
+            )?;
+            (config, folder, mixture, None)
+        }
+        None => {
+            let defaults = Defaults {
+                epochs: 30,
+                epoch_share: 1.0,
+                schedule: RateSchedule::Cosine,
+            };
+            let opened = course.open(defaults, None, false)?;
+            let config = ClassifierConfig {
+                course: opened.course,
+                rate: arguments.rate,
+                momentum: arguments.momentum,
+                weight_decay: arguments.weight_decay,
+            };
+            config.validate()?;
+            let folder = RunFolder::new(&course.out);
+            (config, folder, opened.data, Some(opened.start))
+        }
+    };
+    if course.dry_run {
+        println!("{}", serde_json::to_string_pretty(&config)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let device = prepare(course.device, config.course.threads, course.deterministic)?;
+    let network = &config.course.network;
+    let parameters = match &start {
+        Some(start) => start.parameters(network, config.course.seed, device)?,
+        // All of it comes from the snapshot.
+        None => Parameters::initialise(&network.network().parameters(), tch::Device::Cpu)?
+            .copied(device)?,
+    };
+    let parts = Parts {
+        learner: SupervisedLearner::new(&config, &parameters, device)?,
+        course: config.course.clone(),
+        header: config.course.header(),
+        folder: folder.clone(),
+        watch: course.watch(None, 0, None),
+        device,
+        data,
+    };
+    let mut trainer = Trainer::new(parts, course.resume.is_some())?;
+    if course.resume.is_none() {
+        folder.write_config(&config)?;
+    }
+    go(&mut trainer, course, &interrupt, &folder)
 }

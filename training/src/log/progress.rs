@@ -116,19 +116,26 @@ fn describe(record: &StepRecord, left: Option<Duration>) -> String {
     let losses = [
         ("clean", record.classifier_clean_loss),
         ("masked", record.classifier_masked_loss),
-        ("mapping", Some(record.mapping_loss)),
+        ("mapping", record.mapping_loss),
     ];
     for (name, loss) in losses {
         if let Some(loss) = loss {
             text += &format!(" {name} {loss:.3}");
         }
     }
-    text + &format!(
-        ", mask {:.0} %, confused {:.0} %, lambda {:.3}",
-        100.0 * record.mask_mean,
-        100.0 * record.confused_rate,
-        record.lambda
-    )
+    // What a run without a mapping does not have is left out.
+    if let (Some(mask), Some(confused), Some(lambda)) =
+        (record.mask_mean, record.confused_rate, record.lambda)
+    {
+        text += &format!(
+            ", mask {:.0} %, confused {:.0} %, lambda {lambda:.3}",
+            100.0 * mask,
+            100.0 * confused
+        );
+    } else if let Some(accuracy) = record.accuracy_clean {
+        text += &format!(", right {:.0} %", 100.0 * accuracy);
+    }
+    text
 }
 
 #[cfg(test)]

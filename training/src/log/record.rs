@@ -23,33 +23,35 @@ pub struct StepRecord {
     /// The judge's cross-entropy on the masked pictures, in nats (Eq. 8).
     pub classifier_masked_loss: Option<f64>,
     /// What the mapping minimises: its terms added (Eq. 6).
-    pub mapping_loss: f64,
+    pub mapping_loss: Option<f64>,
     /// The score term: entropy or cross-entropy of the judge on masked pictures (Eq. 7).
-    pub main_term: f64,
+    pub main_term: Option<f64>,
     /// λ times the mask's size where it counts.
-    pub regulariser_term: f64,
+    pub regulariser_term: Option<f64>,
+    /// λ times the mean of all masks: the regulariser as the paper writes it (Eq. 7).
+    pub regulariser_of_paper: Option<f64>,
     /// Weighted total variation, if asked for.
     pub total_variation_term: Option<f64>,
     /// Weighted loss on masked-in pictures, if asked for.
     pub masked_in_term: Option<f64>,
     /// Mean of the masks, in [0, 1].
-    pub mask_mean: f64,
+    pub mask_mean: Option<f64>,
     /// Share of the pictures for which the judge is right on the whole and wrong on the masked one.
-    pub confused_rate: f64,
+    pub confused_rate: Option<f64>,
     /// Share of pictures that the classifier gets right.
-    pub accuracy_clean: f64,
+    pub accuracy_clean: Option<f64>,
     /// Share of masked pictures that the judge gets right.
-    pub accuracy_masked: f64,
+    pub accuracy_masked: Option<f64>,
     /// Slot of the thinning set that the judge was drawn from; `None` is the current classifier.
     pub judge: Option<u64>,
     /// Weight of the regulariser.
-    pub lambda: f64,
+    pub lambda: Option<f64>,
     /// Norm of the mapping's gradient before it is clipped.
-    pub gradient_norm: f64,
+    pub gradient_norm: Option<f64>,
     /// The classifier's learning rate.
-    pub classifier_rate: f64,
+    pub classifier_rate: Option<f64>,
     /// The mapping's learning rate.
-    pub mapping_rate: f64,
+    pub mapping_rate: Option<f64>,
 }
 
 /// An evaluation in the course of a training run. All shares are in [0, 1].
@@ -73,8 +75,6 @@ pub struct ScoreRecord {
     pub top5: Option<f64>,
     /// Mean of the masks.
     pub mask_mean: Option<f64>,
-    /// Share of the pictures for which the classifier is right on the whole and wrong on the masked one.
-    pub confused_rate: Option<f64>,
 }
 
 /// A record as curves over the steps.
@@ -101,19 +101,20 @@ impl Scalars for StepRecord {
                 "classifier/classifier_masked_loss",
                 self.classifier_masked_loss,
             ),
-            ("classifier/accuracy_clean", Some(self.accuracy_clean)),
-            ("classifier/accuracy_masked", Some(self.accuracy_masked)),
-            ("classifier/classifier_rate", Some(self.classifier_rate)),
-            ("mapping/mapping_loss", Some(self.mapping_loss)),
-            ("mapping/main_term", Some(self.main_term)),
-            ("mapping/regulariser_term", Some(self.regulariser_term)),
+            ("classifier/accuracy_clean", self.accuracy_clean),
+            ("classifier/accuracy_masked", self.accuracy_masked),
+            ("classifier/classifier_rate", self.classifier_rate),
+            ("mapping/mapping_loss", self.mapping_loss),
+            ("mapping/main_term", self.main_term),
+            ("mapping/regulariser_term", self.regulariser_term),
+            ("mapping/regulariser_of_paper", self.regulariser_of_paper),
             ("mapping/total_variation_term", self.total_variation_term),
             ("mapping/masked_in_term", self.masked_in_term),
-            ("mapping/mask_mean", Some(self.mask_mean)),
-            ("mapping/confused_rate", Some(self.confused_rate)),
-            ("mapping/lambda", Some(self.lambda)),
-            ("mapping/gradient_norm", Some(self.gradient_norm)),
-            ("mapping/mapping_rate", Some(self.mapping_rate)),
+            ("mapping/mask_mean", self.mask_mean),
+            ("mapping/confused_rate", self.confused_rate),
+            ("mapping/lambda", self.lambda),
+            ("mapping/gradient_norm", self.gradient_norm),
+            ("mapping/mapping_rate", self.mapping_rate),
             ("run/epoch", Some(self.epoch as f64)),
             ("run/images_per_second", Some(self.images_per_second)),
             ("run/data_wait_share", Some(self.data_wait_share)),
@@ -134,7 +135,6 @@ impl Scalars for ScoreRecord {
             ("score/top1", self.top1),
             ("score/top5", self.top5),
             ("score/mask_mean", self.mask_mean),
-            ("score/confused_rate", self.confused_rate),
         ]
     }
 }

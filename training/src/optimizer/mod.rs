@@ -78,6 +78,9 @@ pub fn clip(gradients: &mut [Tensor], largest: f64) -> Result<Tensor, TchError> 
         .iter()
         .map(|gradient| gradient.f_norm())
         .collect::<Result<Vec<_>, _>>()?;
+    if norms.is_empty() {
+        return Tensor::f_from_slice(&[0.0f64])?.f_reshape([0i64; 0]);
+    }
     let norm = Tensor::f_stack(&norms, 0)?.f_norm()?;
     if largest > 0.0 {
         let factor = norm

@@ -190,7 +190,12 @@ impl Learner for AlternationLearner {
         anyhow::ensure!(
             tensors.is_empty(),
             "it holds tensors of another configuration: {}",
-            tensors.keys().take(5).cloned().collect::<Vec<_>>().join(", ")
+            tensors
+                .keys()
+                .take(5)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", ")
         );
         let needed: Tensors = named(&classifier_tensors);
         history.clear();
@@ -273,24 +278,24 @@ fn record(report: &StepReport, place: Place, rates: Rates) -> StepRecord {
         iteration: place.iteration,
         classifier_clean_loss: Some(report.clean_loss),
         classifier_masked_loss: Some(report.masked_loss),
-        mapping_loss: report.mapping_loss,
-        main_term: report.main,
-        regulariser_term: report.regulariser,
+        mapping_loss: Some(report.mapping_loss),
+        main_term: Some(report.main),
+        regulariser_term: Some(report.regulariser),
         regulariser_of_paper: Some(report.regulariser_of_paper),
         total_variation_term: report.total_variation,
         masked_in_term: report.masked_in,
-        mask_mean: report.mask_mean,
-        confused_rate: report.confused,
-        accuracy_clean: report.clean_accuracy,
-        accuracy_masked: report.masked_accuracy,
+        mask_mean: Some(report.mask_mean),
+        confused_rate: Some(report.confused),
+        accuracy_clean: Some(report.clean_accuracy),
+        accuracy_masked: Some(report.masked_accuracy),
         judge: match report.judge {
             Judge::Current => None,
             Judge::Kept(slot) => Some(slot as u64),
         },
-        lambda: report.lambda,
-        gradient_norm: report.gradient_norm,
-        classifier_rate: rates.classifier,
-        mapping_rate: rates.mapping,
+        lambda: Some(report.lambda),
+        gradient_norm: Some(report.gradient_norm),
+        classifier_rate: Some(rates.classifier),
+        mapping_rate: Some(rates.mapping),
         ..StepRecord::default()
     }
 }

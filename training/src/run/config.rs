@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::ensure;
-use casm::header::InputConfig;
+use casm::Header;
+use casm::header::{InputConfig, Provenance};
+use casm::mask::{Binarization, BinarizationRule};
 use casm::network::NetworkConfig;
 use serde::{Deserialize, Serialize};
 
@@ -167,6 +169,23 @@ pub struct WatchConfig {
 }
 
 impl CourseConfig {
+    /// The header of the run's checkpoints.
+    pub fn header(&self) -> Header {
+        let mut header = Header::new(self.network.clone());
+        header.input = self.input.clone();
+        header.classes = self.classes.clone();
+        let sources = self.data.sources.iter();
+        let names: Vec<String> = sources
+            .filter_map(|source| Some(source.path.file_name()?.to_string_lossy().into_owned()))
+            .collect();
+        header.provenance = Provenance {
+            created_by: self.created_by.clone(),
+            data: names.join(", "),
+            ..Provenance::default()
+        };
+        header
+    }
+
     /// Checks what the types do not express.
     ///
     /// # Errors
@@ -201,6 +220,18 @@ impl CourseConfig {
 }
 
 impl RunConfig {
+    /// The header of the run's checkpoints.
+    pub fn header(&self) -> Header {
+        let mut header = self.course.header();
+        if self.mean_binarization {
+            header.binarization = Binarization {
+                rule: BinarizationRule::Mean,
+                alpha: 1.0,
+            };
+        }
+        header
+    }
+
     /// Checks what the types do not express.
     ///
     /// # Errors

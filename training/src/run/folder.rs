@@ -57,8 +57,13 @@ impl RunFolder {
     /// There is none, or it is another version's.
     pub fn read_config<C: for<'a> Deserialize<'a>>(&self) -> anyhow::Result<C> {
         let path = self.config();
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("'{}' is no run folder: {} cannot be read", self.path.display(), path.display()))?;
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!(
+                "'{}' is no run folder: {} cannot be read",
+                self.path.display(),
+                path.display()
+            )
+        })?;
         serde_json::from_str(&text).with_context(|| {
             format!(
                 "'{}' cannot be understood; go on with the version of casm that wrote it",

@@ -168,7 +168,9 @@ impl Start {
                 if !keep {
                     continue;
                 }
-                let fits = parameters.get(name).is_ok_and(|own| own.size() == tensor.size());
+                let fits = parameters
+                    .get(name)
+                    .is_ok_and(|own| own.size() == tensor.size());
                 ensure!(
                     fits,
                     "the decoder of '{}' does not fit this configuration ({name}); leave out --keep-decoder",

@@ -117,7 +117,11 @@ impl Preset {
         step.regularise_on = RegulariseOn::Disagreement;
         step.score_on = ScoreOn::Correct;
         step.clip_gradient = 0.0;
-        let decoder = config.course.network.decoder.get_or_insert_with(DecoderConfig::default);
+        let decoder = config
+            .course
+            .network
+            .decoder
+            .get_or_insert_with(DecoderConfig::default);
         decoder.convolve_first = true;
         config.mean_binarization = true;
     }

@@ -72,7 +72,10 @@ impl Learner for SupervisedLearner {
                 .cross_entropy
                 .f_mul_scalar(share * self.loss_scale.factor)
                 .map_err(torch_error)?;
-            let gradients = self.classifier.gradients(&scaled, false)?.unwrap_or_default();
+            let gradients = self
+                .classifier
+                .gradients(&scaled, false)?
+                .unwrap_or_default();
             match &mut sum {
                 None => sum = Some(gradients),
                 Some(sum) => {
@@ -87,7 +90,10 @@ impl Learner for SupervisedLearner {
             accuracy += share * number(&correct.f_mean(Kind::Float).map_err(torch_error)?)?;
         }
         let mut gradients = sum.unwrap_or_default();
-        let overflowed = self.loss_scale.unscale(&mut gradients).map_err(torch_error)?;
+        let overflowed = self
+            .loss_scale
+            .unscale(&mut gradients)
+            .map_err(torch_error)?;
         self.loss_scale.update(overflowed);
         if !overflowed {
             self.classifier.update(&gradients, rate, false)?;
@@ -150,7 +156,9 @@ impl Learner for SupervisedLearner {
         self.classifier.sgd.state = take_group(&mut tensors, "sgd");
         let surplus = tensors.keys().next();
         surplus.map_or(Ok(()), |name| {
-            Err(anyhow::anyhow!("it holds the tensor {name} of another configuration"))
+            Err(anyhow::anyhow!(
+                "it holds the tensor {name} of another configuration"
+            ))
         })?;
         self.loss_scale = state.meta.loss_scale;
         Ok(())

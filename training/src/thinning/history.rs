@@ -69,6 +69,11 @@ impl History {
         Ok(())
     }
 
+    /// Forgets all members.
+    pub fn clear(&mut self) {
+        self.members.clear();
+    }
+
     /// Runs `judge` with the member in `slot`.
     ///
     /// # Errors

@@ -1,0 +1,339 @@
+//! Options that `casm train` and `casm train-classifier` share, and how they become a run.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail, ensure};
+use casm::header::InputConfig;
+use casm::network::{DecoderConfig, NetworkConfig};
+use casm::{Checkpoint, Device};
+use casm_training::dataset::{Mixture, Selection, SourceOptions, Split};
+use casm_training::log::Interrupt;
+use casm_training::optimizer::RateSchedule;
+use casm_training::run::{
+    Architecture, CourseConfig, DataConfig, Learner, Outcome, RunFolder, SourceConfig, Start,
+    StopConfig, Trainer, TrainingPrecision, WatchConfig,
+};
+
+/// Pictures, start, course and watching of a run.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CourseArguments {
+    /// Folders and archives (.tar, .tar.gz) of labelled pictures: ImageFolder, Tiny ImageNet, shards.
+    #[arg(required_unless_present = "resume", value_name = "DATA")]
+    pub data: Vec<PathBuf>,
+    /// Where the run's files go: config.json, model.safetensors, best.safetensors, logs, snapshots.
+    #[arg(long, value_name = "DIR", default_value = "run")]
+    pub out: PathBuf,
+    /// Go on with the run in this folder, exactly where its last snapshot was taken.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "init", "architecture", "seed", "batch"])]
+    pub resume: Option<PathBuf>,
+
+    /// Checkpoint to start from (casm import, casm train-classifier).
+    #[arg(long, value_name = "FILE", help_heading = "Start")]
+    pub init: Option<PathBuf>,
+    /// Start from random weights of this encoder instead.
+    #[arg(long, value_enum, conflicts_with = "init", help_heading = "Start")]
+    pub architecture: Option<Architecture>,
+    /// Give the checkpoint a new last layer for the data's classes.
+    #[arg(long, requires = "init", help_heading = "Start")]
+    pub replace_head: bool,
+    /// Side of the network's input in pixels; the checkpoint's, or 224.
+    #[arg(long, value_name = "PIXELS", help_heading = "Start")]
+    pub input_size: Option<u32>,
+
+    /// Share of each DATA in the batches, comma-separated; by number of pictures if left out.
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        help_heading = "Data"
+    )]
+    pub weights: Vec<f64>,
+    /// Smallest share of a picture that a random crop takes: one number, or one for each DATA.
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "0.08",
+        help_heading = "Data"
+    )]
+    pub crop_scale: Vec<f64>,
+    /// Do not mirror pictures.
+    #[arg(long, help_heading = "Data")]
+    pub no_flip: bool,
+    /// File with a class a line; its order numbers the classes of a model that starts from scratch.
+    #[arg(long, value_name = "FILE", help_heading = "Data")]
+    pub class_list: Option<PathBuf>,
+    /// Use these classes only: names separated by commas, or FILE.json:A,B from casm split-classes.
+    #[arg(long, value_name = "CLASSES", help_heading = "Data")]
+    pub classes: Option<String>,
+    /// Threads that read pictures; one a core if left out.
+    #[arg(long, help_heading = "Data")]
+    pub workers: Option<usize>,
+
+    /// Pictures in a batch.
+    #[arg(long, default_value_t = 128, help_heading = "Course")]
+    pub batch: usize,
+    /// Sum the gradients of so many batches for one step.
+    #[arg(long, default_value_t = 1, help_heading = "Course")]
+    pub accumulate: usize,
+    /// Epochs.
+    #[arg(long, help_heading = "Course")]
+    pub epochs: Option<u64>,
+    /// Share of all pictures that an epoch takes.
+    #[arg(long, value_name = "SHARE", help_heading = "Course")]
+    pub epoch_share: Option<f64>,
+    /// One iteration more in an epoch, as the released code has.
+    #[arg(long, help_heading = "Course")]
+    pub compat: bool,
+    /// Learning rates over the epochs: step:EPOCHS (a tenth after each so many), constant, cosine.
+    #[arg(long, value_name = "SCHEDULE", help_heading = "Course")]
+    pub lr_schedule: Option<RateSchedule>,
+    /// Number format of the passes.
+    #[arg(long, value_enum, default_value_t = TrainingPrecision::F32, help_heading = "Course")]
+    pub precision: TrainingPrecision,
+    /// Keep a moving average of the weights with this decay (0.999), and make the checkpoint of it.
+    #[arg(long, value_name = "DECAY", help_heading = "Course")]
+    pub ema: Option<f64>,
+    /// Seed of all draws.
+    #[arg(long, default_value_t = 0, help_heading = "Course")]
+    pub seed: u64,
+    /// Where to run: auto, cpu, cuda, cuda:N.
+    #[arg(long, default_value_t = Device::Auto, help_heading = "Course")]
+    pub device: Device,
+    /// CPU threads of the network; one a core if left out.
+    #[arg(long, help_heading = "Course")]
+    pub threads: Option<usize>,
+    /// On a GPU: choose convolutions that give the same bits every time. On the CPU they always do.
+    #[arg(long, help_heading = "Course")]
+    pub deterministic: bool,
+
+    /// Stop after so many steps in all.
+    #[arg(long, value_name = "STEPS", help_heading = "Stopping and watching")]
+    pub max_steps: Option<u64>,
+    /// Stop after so many minutes; casm train --resume goes on.
+    #[arg(long, value_name = "MINUTES", help_heading = "Stopping and watching")]
+    pub max_minutes: Option<f64>,
+    /// Save the run's state every so many steps.
+    #[arg(
+        long,
+        value_name = "STEPS",
+        default_value_t = 500,
+        help_heading = "Stopping and watching"
+    )]
+    pub snapshot_every: u64,
+    /// Keep the last so many snapshots.
+    #[arg(long, default_value_t = 2, help_heading = "Stopping and watching")]
+    pub keep: usize,
+    /// Say what would be done, and do nothing.
+    #[arg(long, help_heading = "Stopping and watching")]
+    pub dry_run: bool,
+}
+
+/// What of a course is the same in both commands.
+pub struct Opened {
+    /// The pictures, labelled.
+    pub data: Mixture,
+    /// The resolved options.
+    pub course: CourseConfig,
+    /// Where the weights come from.
+    pub start: Start,
+}
+
+impl CourseArguments {
+    /// Opens start and data of a new run. `decoder`: the decoder it gets.
+    ///
+    /// # Errors
+    /// Names the option or file and the remedy.
+    pub fn open(
+        &self,
+        defaults: Defaults,
+        decoder: Option<DecoderConfig>,
+        keep_decoder: bool,
+    ) -> anyhow::Result<Opened> {
+        let start = self.start(keep_decoder)?;
+        let sources = self.sources()?;
+        let data = open_data(
+            &sources,
+            self.class_list.as_deref(),
+            self.classes.as_deref(),
+            &start.classes()?,
+        )?;
+        let classes = data.classes().to_vec();
+        let network = NetworkConfig {
+            encoder: start.encoder(classes.len())?,
+            decoder,
+            separate_encoder: false,
+        };
+        let mut input = start
+            .header()
+            .map_or_else(InputConfig::default, |header| header.input.clone());
+        input.size = self.input_size.unwrap_or(input.size);
+        let course = CourseConfig {
+            created_by: format!("casm {}", env!("CARGO_PKG_VERSION")),
+            data: DataConfig {
+                sources,
+                class_list: self.class_list.clone(),
+                classes: self.classes.clone(),
+                batch: self.batch,
+                accumulate: self.accumulate,
+                epoch_share: self.epoch_share.unwrap_or(defaults.epoch_share),
+                compat: self.compat,
+                largest_crop: 1.0,
+                flip: !self.no_flip,
+            },
+            network,
+            input,
+            classes,
+            start: start.to_string(),
+            epochs: self.epochs.unwrap_or(defaults.epochs),
+            schedule: self.lr_schedule.unwrap_or(defaults.schedule),
+            precision: self.precision,
+            ema: self.ema,
+            seed: self.seed,
+            threads: self.threads.unwrap_or_else(cores),
+        };
+        Ok(Opened {
+            data,
+            course,
+            start,
+        })
+    }
+
+    fn start(&self, keep_decoder: bool) -> anyhow::Result<Start> {
+        match (&self.init, self.architecture) {
+            (Some(path), _) => Ok(Start::Checkpoint {
+                checkpoint: Box::new(Checkpoint::open(path)?),
+                path: path.clone(),
+                keep_decoder,
+                replace_head: self.replace_head,
+            }),
+            (None, Some(architecture)) => Ok(Start::Scratch(architecture)),
+            (None, None) => bail!(
+                "nothing says where to start: name a checkpoint with --init FILE, \
+                 or an encoder with --architecture to start from random weights"
+            ),
+        }
+    }
+
+    fn sources(&self) -> anyhow::Result<Vec<SourceConfig>> {
+        let count = self.data.len();
+        ensure!(
+            self.weights.is_empty() || self.weights.len() == count,
+            "--weights has {} numbers, but there are {count} DATA",
+            self.weights.len()
+        );
+        ensure!(
+            self.crop_scale.len() == 1 || self.crop_scale.len() == count,
+            "--crop-scale has {} numbers, but must have one, or one for each of the {count} DATA",
+            self.crop_scale.len()
+        );
+        let sources = self.data.iter().enumerate().map(|(index, path)| {
+            // Absolute, so that the run can be resumed from another folder.
+            let path = std::path::absolute(path)
+                .with_context(|| format!("'{}' cannot be found", path.display()))?;
+            Ok(SourceConfig {
+                path,
+                weight: self.weights.get(index).copied(),
+                smallest_crop: *self.crop_scale.get(index).unwrap_or(&self.crop_scale[0]),
+            })
+        });
+        sources.collect()
+    }
+
+    /// When to stop.
+    pub fn stop(&self) -> StopConfig {
+        StopConfig {
+            max_steps: self.max_steps,
+            max_minutes: self.max_minutes,
+        }
+    }
+
+    /// How the run is watched.
+    pub fn watch(&self, evaluate: Option<&Path>, every: u64, limit: Option<usize>) -> WatchConfig {
+        WatchConfig {
+            snapshot_every: self.snapshot_every,
+            keep: self.keep,
+            evaluate_every: every,
+            evaluate: evaluate.map(Path::to_owned),
+            evaluate_limit: limit,
+            workers: self.workers.unwrap_or_else(cores),
+        }
+    }
+}
+
+/// Defaults that differ between the commands.
+pub struct Defaults {
+    /// Epochs.
+    pub epochs: u64,
+    /// Share of all pictures in an epoch.
+    pub epoch_share: f64,
+    /// Learning rates.
+    pub schedule: RateSchedule,
+}
+
+/// Opens the pictures of a run, new or resumed.
+///
+/// # Errors
+/// They cannot be used.
+pub fn open_data(
+    sources: &[SourceConfig],
+    class_list: Option<&Path>,
+    classes: Option<&str>,
+    model_classes: &[String],
+) -> anyhow::Result<Mixture> {
+    let options: Vec<SourceOptions> = sources
+        .iter()
+        .map(|source| SourceOptions {
+            path: source.path.clone(),
+            weight: source.weight,
+            scale: Some((source.smallest_crop, 1.0)),
+        })
+        .collect();
+    let selection = Selection::read(class_list, classes)?;
+    Mixture::open(&options, Split::Train, &selection, model_classes)
+}
+
+/// Sets libtorch up for a run; returns its device.
+///
+/// # Errors
+/// The device cannot be used.
+pub fn prepare(device: Device, threads: usize, deterministic: bool) -> anyhow::Result<tch::Device> {
+    let device = casm::device::resolve(device)?;
+    tch::set_num_threads(i32::try_from(threads.max(1)).context("--threads is too large")?);
+    if device.is_cuda() {
+        tch::Cuda::cudnn_set_benchmark(!deterministic);
+    }
+    Ok(device)
+}
+
+/// Runs a trainer and says how it ended.
+///
+/// # Errors
+/// Those of [`Trainer::run`].
+pub fn go<L: Learner>(
+    trainer: &mut Trainer<L>,
+    arguments: &CourseArguments,
+    interrupt: &Interrupt,
+    folder: &RunFolder,
+) -> anyhow::Result<ExitCode> {
+    let outcome = trainer.run(arguments.stop(), interrupt)?;
+    let steps = trainer.steps_done();
+    let model = folder.model();
+    match outcome {
+        Outcome::Finished => eprintln!(
+            "casm: {steps} steps done; the model is '{}'",
+            model.display()
+        ),
+        Outcome::Stopped => eprintln!(
+            "casm: stopped after {steps} steps, all saved; the model so far is '{}', and --resume '{}' goes on",
+            model.display(),
+            folder.path().display()
+        ),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

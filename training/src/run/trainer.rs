@@ -1,0 +1,401 @@
+//! The loop of a run: batches in; steps, logs, scores and snapshots out.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use casm::Header;
+use casm::checkpoint::{self, Storage};
+use casm::network::Network;
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+use super::config::{CourseConfig, StopConfig, WatchConfig, iterations_per_epoch};
+use super::folder::RunFolder;
+use super::learner::{Learner, State};
+use super::score::Scorer;
+use crate::alternating::Batch;
+use crate::dataset::Mixture;
+use crate::loader::{Loader, LoaderConfig, Transform};
+use crate::log::{CsvLog, EventFile, Interrupt, Progress, ScoreRecord, StepRecord, Stopwatch};
+use crate::snapshot::{Snapshot, SnapshotStore, write_atomically};
+use crate::thinning::Place;
+
+/// Steps over which speed is averaged.
+const SPEED_WINDOW: usize = 50;
+
+/// A run with everything it needs.
+#[derive(Debug)]
+pub struct Trainer<L> {
+    /// What learns.
+    pub learner: L,
+    course: CourseConfig,
+    folder: RunFolder,
+    watch: WatchConfig,
+    device: Device,
+    data: Arc<Mixture>,
+    store: SnapshotStore,
+    place: Place,
+    best: Option<f64>,
+    header: Header,
+    scorer: Option<Scorer>,
+    saved: Option<(u64, PathBuf)>,
+}
+
+/// The loop's own numbers in a snapshot.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Meta<M> {
+    /// The step that comes next.
+    place: Place,
+    /// Lowest LE so far.
+    best: Option<f64>,
+    learner: M,
+}
+
+/// How a run came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All epochs are done, or as many steps as asked for.
+    Finished,
+    /// Somebody or the clock stopped it; it can be resumed.
+    Stopped,
+}
+
+/// What a trainer is made of.
+#[derive(Debug)]
+pub struct Parts<L> {
+    /// What learns, at the beginning of its run.
+    pub learner: L,
+    /// What every run has.
+    pub course: CourseConfig,
+    /// Where the run's files are.
+    pub folder: RunFolder,
+    /// How it is watched.
+    pub watch: WatchConfig,
+    /// Where it computes.
+    pub device: Device,
+    /// Its pictures, labelled with the network's classes.
+    pub data: Mixture,
+    /// Of the checkpoints that the run writes.
+    pub header: Header,
+}
+
+impl<L: Learner> Trainer<L> {
+    /// Opens the run's folder; goes on from its latest snapshot if `resume`.
+    ///
+    /// # Errors
+    /// The folder cannot be written, is in use, holds a run that is not to be resumed, or none to be; the
+    /// pictures to evaluate on cannot be used.
+    pub fn new(parts: Parts<L>, resume: bool) -> anyhow::Result<Trainer<L>> {
+        let Parts {
+            mut learner,
+            course,
+            folder,
+            watch,
+            device,
+            data,
+            header,
+        } = parts;
+        let mut store = SnapshotStore::open(folder.path(), watch.keep)?;
+        let mut place = Place {
+            step: 0,
+            epoch: 0,
+            iteration: 0,
+        };
+        let (mut best, mut saved) = (None, None);
+        if resume {
+            let found = store.latest::<Meta<L::Meta>>(device, device)?;
+            let found = found.with_context(|| {
+                let path = folder.path().display();
+                format!("'{path}' holds no snapshot to go on from; start the run again in another folder")
+            })?;
+            for problem in &found.passed_over {
+                eprintln!("casm: {problem}; going on from the snapshot before");
+            }
+            let snapshot = found.snapshot;
+            place = snapshot.meta.place;
+            best = snapshot.meta.best;
+            let state = State {
+                meta: snapshot.meta.learner,
+                tensors: snapshot.tensors,
+                history: snapshot.history,
+            };
+            let unfit = || format!("snapshot '{}' cannot be used", found.path.display());
+            learner.restore(state).with_context(unfit)?;
+            saved = Some((place.step, found.path));
+        } else if let Some(step) = store.steps()?.last() {
+            bail!(
+                "'{}' holds a run already, saved after step {step}; go on with --resume, or name another folder with --out",
+                folder.path().display()
+            );
+        }
+        let scorer = Scorer::new(&watch, &header)?;
+        Ok(Trainer {
+            learner,
+            course,
+            folder,
+            watch,
+            device,
+            data: Arc::new(data),
+            store,
+            place,
+            best,
+            header,
+            scorer,
+            saved,
+        })
+    }
+
+    /// Steps in an epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        let data = &self.course.data;
+        let batch = data.batch as u64 * data.accumulate as u64;
+        let batches = (self.data.len() as u64).div_ceil(batch);
+        iterations_per_epoch(batches, data.epoch_share, data.compat)
+    }
+
+    /// Steps done so far.
+    pub fn steps_done(&self) -> u64 {
+        self.place.step
+    }
+
+    /// Runs until the last epoch's end, a limit, or an interrupt. The last state is always saved.
+    ///
+    /// # Errors
+    /// Losses are no numbers any more (the last good snapshot is named), no picture can be read, the
+    /// disk is full, libtorch fails.
+    pub fn run(&mut self, stop: StopConfig, interrupt: &Interrupt) -> anyhow::Result<Outcome> {
+        let per_epoch = self.steps_per_epoch();
+        let whole = per_epoch * self.course.epochs;
+        let total = stop.max_steps.map_or(whole, |steps| steps.min(whole));
+        let deadline = match stop.max_minutes {
+            Some(minutes) => {
+                let time = Duration::try_from_secs_f64(60.0 * minutes);
+                Some(Instant::now() + time.context("--max-minutes must be a number from 0")?)
+            }
+            None => None,
+        };
+        let mut steps = CsvLog::open(&self.folder.steps(), self.place.step)?;
+        let mut scores = CsvLog::open(&self.folder.scores(), self.place.step)?;
+        let mut events = EventFile::create(self.folder.path(), self.place.step)?;
+        let mut progress = Progress::new(total, self.place.step, deadline);
+        let mut stopwatch = Stopwatch::start(SPEED_WINDOW);
+        let mut loader = self.loader(per_epoch);
+        let mut outcome = Outcome::Finished;
+        while self.place.step < total {
+            let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if late || interrupt.requested() {
+                outcome = Outcome::Stopped;
+                break;
+            }
+            let batches = stopwatch.wait(|| self.batches(&mut loader))?;
+            let pictures: usize = batches.iter().map(Batch::len).sum();
+            let mut record = if batches.is_empty() {
+                // Not one picture of the step could be read; they are named at the end.
+                None
+            } else {
+                let share = self.place.step as f64 / whole as f64;
+                Some(self.learner.step(&batches, self.place, share)?)
+            };
+            stopwatch.lap(pictures as u64);
+            if let Some(record) = &mut record {
+                record.images_per_second = stopwatch.images_per_second();
+                record.data_wait_share = stopwatch.data_wait_share();
+                self.check(record)?;
+                steps.append(record)?;
+                events.append(record)?;
+                progress.update(record);
+            }
+            self.advance(per_epoch);
+            let evaluate = self.watch.evaluate_every;
+            if self.scorer.is_some() && evaluate > 0 && self.place.step % evaluate == 0 {
+                let score = self.evaluate()?;
+                progress.say(&describe(&score));
+                scores.append(&score)?;
+                events.append(&score)?;
+                stopwatch.restart();
+            }
+            if self.place.step % self.watch.snapshot_every.max(1) == 0 {
+                self.save()?;
+            }
+        }
+        if interrupt.requested() {
+            progress.say(Interrupt::MESSAGE);
+        }
+        progress.finish();
+        self.save()?;
+        self.report(&loader);
+        Ok(outcome)
+    }
+
+    fn loader(&self, per_epoch: u64) -> Loader {
+        let data = &self.course.data;
+        let accumulate = data.accumulate as u64;
+        let config = LoaderConfig {
+            batch: data.batch,
+            size: self.course.input.size,
+            transform: Transform::Train {
+                // The sources have their own.
+                scale: (0.08_f64.min(data.largest_crop), data.largest_crop),
+                ratio: (3.0 / 4.0, 4.0 / 3.0),
+                flip: data.flip,
+            },
+            workers: self.watch.workers,
+            prefetch: 2 * data.accumulate + 2,
+            seed: self.course.seed,
+        };
+        Loader::endless(
+            Arc::clone(&self.data),
+            config,
+            per_epoch * accumulate,
+            (self.place.epoch, self.place.iteration * accumulate),
+        )
+    }
+
+    /// The batches of one step, on the device.
+    fn batches(&self, loader: &mut Loader) -> anyhow::Result<Vec<Batch>> {
+        let mut batches = Vec::with_capacity(self.course.data.accumulate);
+        for _ in 0..self.course.data.accumulate {
+            let loaded = loader.next().context("the loader has ended")??;
+            if loaded.classes.is_empty() {
+                continue;
+            }
+            batches.push(Batch::from_pixels(
+                &loaded.pixels,
+                &loaded.classes,
+                &self.course.input,
+                self.course.precision.kind(),
+                self.device,
+            )?);
+        }
+        Ok(batches)
+    }
+
+    fn advance(&mut self, per_epoch: u64) {
+        self.place.step += 1;
+        self.place.iteration += 1;
+        if self.place.iteration >= per_epoch {
+            self.place.iteration = 0;
+            self.place.epoch += 1;
+        }
+    }
+
+    fn check(&self, record: &StepRecord) -> anyhow::Result<()> {
+        let numbers = [
+            record.classifier_clean_loss,
+            record.classifier_masked_loss,
+            record.mapping_loss,
+            record.gradient_norm,
+        ];
+        if numbers.into_iter().flatten().all(f64::is_finite) {
+            return Ok(());
+        }
+        let last = match &self.saved {
+            Some((step, path)) => format!(
+                "the last good snapshot, after step {step}, is '{}'",
+                path.display()
+            ),
+            None => "there is no snapshot yet".to_owned(),
+        };
+        bail!(
+            "training has diverged: at step {} a loss is not a number any more; {last}; \
+             start again with lower --classifier-rate or --mapping-rate",
+            record.step
+        )
+    }
+
+    fn evaluate(&mut self) -> anyhow::Result<ScoreRecord> {
+        let scorer = self
+            .scorer
+            .as_mut()
+            .context("there is nothing to evaluate on")?;
+        let score = scorer.score(&self.learner.model(), self.place, self.device)?;
+        if let Some(error) = score.localization_error
+            && self.best.is_none_or(|best| error < best)
+        {
+            self.best = Some(error);
+            self.write_model(&self.folder.best())?;
+        }
+        Ok(score)
+    }
+
+    /// Saves the run's state and its model.
+    fn save(&mut self) -> anyhow::Result<()> {
+        if self
+            .saved
+            .as_ref()
+            .is_some_and(|(step, _)| *step == self.place.step)
+        {
+            return Ok(());
+        }
+        let state = self.learner.state()?;
+        let path = self.store.save(&Snapshot {
+            step: self.place.step,
+            meta: Meta {
+                place: self.place,
+                best: self.best,
+                learner: state.meta,
+            },
+            tensors: state.tensors,
+            history: state.history,
+        })?;
+        self.saved = Some((self.place.step, path));
+        self.write_model(&self.folder.model())
+    }
+
+    fn write_model(&self, path: &std::path::Path) -> anyhow::Result<()> {
+        let mut header = self.header.clone();
+        let data = &self.course.data;
+        header.provenance.notes = format!(
+            "{} steps of {} pictures, seed {}, from {}",
+            self.place.step,
+            data.batch * data.accumulate,
+            self.course.seed,
+            self.course.start
+        );
+        let network: Network = header.network.network();
+        let wanted: BTreeSet<String> = network.parameters().into_iter().map(|p| p.name).collect();
+        let parameters = self.learner.model().filtered(|name| wanted.contains(name));
+        let bytes = checkpoint::serialize(&header, &parameters.to_named()?, Storage::F32)?;
+        write_atomically(path, |file| file.write_all(&bytes))?;
+        Ok(())
+    }
+
+    /// Names the pictures that could not be used.
+    fn report(&self, loader: &Loader) {
+        let rejected = loader.rejected();
+        if rejected.is_empty() {
+            return;
+        }
+        eprintln!(
+            "casm: {} pictures could not be read and were left out:",
+            rejected.len()
+        );
+        for (name, reason) in rejected.iter().take(20) {
+            eprintln!("casm:   {name}: {reason}");
+        }
+        if rejected.len() > 20 {
+            eprintln!("casm:   and {} more", rejected.len() - 20);
+        }
+    }
+}
+
+fn describe(score: &ScoreRecord) -> String {
+    let mut text = format!("step {}: {} pictures", score.step, score.images);
+    let numbers = [
+        ("LE", score.localization_error),
+        ("OM", score.official_metric),
+        ("F1", score.f1),
+        ("top-1", score.top1),
+        ("mask", score.mask_mean),
+    ];
+    for (name, number) in numbers {
+        if let Some(number) = number {
+            text += &format!(", {name} {:.1} %", 100.0 * number);
+        }
+    }
+    text
+}
