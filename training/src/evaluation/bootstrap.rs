@@ -51,6 +51,11 @@ impl Bootstrap {
         }
     }
 
+    /// Number of pictures that are drawn from.
+    pub fn pictures(&self) -> usize {
+        self.original.len()
+    }
+
     /// The mean of `values`, one a picture. NaN without pictures.
     pub fn mean(&self, values: &[f64]) -> Estimate {
         self.mean_within(values, |_| true)
