@@ -1,1 +1,5 @@
 //! The paper's figures.
+
+mod inpaint;
+
+pub use inpaint::inpaint;
