@@ -1,1 +1,5 @@
 //! Folders and archives of labelled pictures.
+
+mod archive;
+
+pub use archive::Archive;
