@@ -5,6 +5,8 @@
 pub mod confuse;
 mod drawing;
 pub mod evaluate;
+mod figure;
+mod gallery;
 pub mod import;
 pub mod info;
 pub mod localize;

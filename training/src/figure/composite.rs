@@ -6,6 +6,11 @@ use std::str::FromStr;
 use casm::mask::BinaryMask;
 use image::{Rgb, RgbImage};
 
+use super::inpaint;
+
+/// From how far away the paper's figures fill a hole, in pixels.
+pub const INPAINT_RADIUS: u32 = 3;
+
 /// What masked pixels become.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Fill {
@@ -68,6 +73,18 @@ pub fn masked_in(picture: &RgbImage, mask: &BinaryMask, fill: Rgb<u8>) -> RgbIma
 /// The unmarked pixels of `picture`, the others filled: (1 - b) x.
 pub fn masked_out(picture: &RgbImage, mask: &BinaryMask, fill: Rgb<u8>) -> RgbImage {
     keep(picture, mask, false, fill)
+}
+
+/// What classifiers are shown of a picture (Figure 3): masked-in, masked-out and inpainted, black where
+/// masked.
+///
+/// # Panics
+/// If the mask has another size than the picture.
+pub fn masked_versions(picture: &RgbImage, mask: &BinaryMask) -> [RgbImage; 3] {
+    let black = Rgb([0; 3]);
+    let out = masked_out(picture, mask, black);
+    let inpainted = inpaint(&out, mask, INPAINT_RADIUS);
+    [masked_in(picture, mask, black), out, inpainted]
 }
 
 fn keep(picture: &RgbImage, mask: &BinaryMask, kept: bool, fill: Rgb<u8>) -> RgbImage {
