@@ -181,20 +181,9 @@ fn a_part_of_a_picture_is_read_in_place() {
     assert!(largest <= 1, "off by {largest}");
 }
 
-/// That no golden pixel is missed by more than a level, and no more than one in a thousand by that:
-/// the resizer's weights have 15 bits where Pillow's have 22.
-fn compare_closely(pixels: &[u8], golden_name: &str) {
-    let (largest, _) = compare(pixels, golden_name);
-    assert!(largest <= 1, "{golden_name}: off by {largest}");
-    let (_, golden) = npy_u8(golden_name);
-    let plane = SIZE * SIZE;
-    let different = (0..3 * plane)
-        .filter(|&index| pixels[index % plane * 3 + index / plane] != golden[index])
-        .count();
-    assert!(
-        different <= pixels.len() / 1000,
-        "{golden_name}: {different} values"
-    );
+/// That pixels are the golden ones, every one of them.
+fn assert_equal(pixels: &[u8], golden_name: &str) {
+    assert_eq!(compare(pixels, golden_name).0, 0, "{golden_name}");
 }
 
 #[test]
@@ -212,7 +201,7 @@ fn pixels_for_training_are_the_authors() {
             "break_ratio" => picture::stretch(&source, size),
             policy => panic!("preprocess.json has an unknown policy {policy}"),
         };
-        compare_closely(&pixels, &format!("pre_{}_out_u8.npy", case.tag));
+        assert_equal(&pixels, &format!("pre_{}_out_u8.npy", case.tag));
     }
     // The crop of RandomResizedCrop that the file is named after.
     let region = Region {
@@ -222,5 +211,5 @@ fn pixels_for_training_are_the_authors() {
         height: 117,
     };
     let pixels = picture::resize(&image("a", 300, 200), region, size, size);
-    compare_closely(&pixels, "pre_rrc_a_top21_left33_h117_w150_out_u8.npy");
+    assert_equal(&pixels, "pre_rrc_a_top21_left33_h117_w150_out_u8.npy");
 }

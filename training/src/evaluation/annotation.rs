@@ -27,19 +27,35 @@ impl Annotation {
     /// Edges are cut toward zero, not rounded, and not clipped. The scale is exact, so they can be a
     /// pixel off the resized picture, whose sides are whole.
     pub fn to_input(self, resize: Resize, width: u32, height: u32, size: u32) -> Annotation {
-        let (width, height, size) = (f64::from(width), f64::from(height), f64::from(size));
-        let short = width.min(height);
+        self.to_input_of_stored(resize, (width, height), (width, height), size)
+    }
+
+    /// The same where the picture is stored in another size, `stored`, than it was annotated in,
+    /// `original` (width, height), be the aspect ratio kept or not: it is the stored picture that is
+    /// laid onto the input.
+    pub fn to_input_of_stored(
+        self,
+        resize: Resize,
+        original: (u32, u32),
+        stored: (u32, u32),
+        size: u32,
+    ) -> Annotation {
+        let short = f64::from(stored.0.min(stored.1));
+        let size = f64::from(size);
         // Pixels per original pixel along one side, and how many the crop takes off before the first.
-        let along = |side: f64| match resize {
-            Resize::Crop if side > short => {
-                let scale = size / short;
-                (scale, (side * scale - size) / 2.0)
+        let along = |original: u32, stored: u32| {
+            let (original, stored) = (f64::from(original), f64::from(stored));
+            match resize {
+                Resize::Crop if stored > short => {
+                    let scale = size / short;
+                    (scale * (stored / original), (stored * scale - size) / 2.0)
+                }
+                // Nothing is taken off; computed, it might miss 0 by a rounding and an edge by a pixel.
+                Resize::Crop | Resize::Stretch => (size / original, 0.0),
             }
-            // Nothing is taken off; computed, it might miss 0 by a rounding and an edge by a pixel.
-            Resize::Crop | Resize::Stretch => (size / side, 0.0),
         };
-        let (scale_x, left) = along(width);
-        let (scale_y, top) = along(height);
+        let (scale_x, left) = along(original.0, stored.0);
+        let (scale_y, top) = along(original.1, stored.1);
         let x = |edge: i32| (f64::from(edge) * scale_x - left) as i32;
         let y = |edge: i32| (f64::from(edge) * scale_y - top) as i32;
         Annotation {
@@ -47,6 +63,19 @@ impl Annotation {
             ymin: y(self.ymin),
             xmax: x(self.xmax),
             ymax: y(self.ymax),
+        }
+    }
+
+    /// The part inside an input of `size` x `size` pixels as an annotation of its own, whose area counts
+    /// no more than that; without area if nothing is inside.
+    pub fn clipped(self, size: u32) -> Annotation {
+        let limit = i32::try_from(size).unwrap_or(i32::MAX);
+        let clip = |edge: i32| edge.clamp(0, limit);
+        Annotation {
+            xmin: clip(self.xmin),
+            ymin: clip(self.ymin),
+            xmax: clip(self.xmax),
+            ymax: clip(self.ymax),
         }
     }
 
@@ -107,6 +136,30 @@ mod tests {
             raw.to_input(Resize::Crop, 448, 224, 224),
             annotation([-11, 20, 189, 220])
         );
+    }
+
+    /// By hand: 800 x 400 annotated, 200 x 100 stored, scale ¼ both ways, then as 200 x 100 → 224: 2.24
+    /// pixels each, (448 - 224) / 2 = 112 columns cut off. Stored as a square, nothing is.
+    #[test]
+    fn boxes_follow_a_picture_that_is_stored_in_another_size() {
+        let raw = annotation([410, 40, 610, 210]);
+        assert_eq!(
+            raw.to_input_of_stored(Resize::Crop, (800, 400), (200, 100), 224),
+            annotation([117, 22, 229, 117])
+        );
+        for resize in [Resize::Crop, Resize::Stretch] {
+            assert_eq!(
+                raw.to_input_of_stored(resize, (800, 400), (227, 227), 224),
+                annotation([114, 22, 170, 117])
+            );
+        }
+    }
+
+    #[test]
+    fn a_clipped_box_counts_what_is_visible() {
+        let clipped = annotation([-10, 5, 300, 10]).clipped(224);
+        assert_eq!(clipped, annotation([0, 5, 224, 10]));
+        assert_eq!(annotation([230, 5, 300, 10]).clipped(224).area(), 0);
     }
 
     #[test]

@@ -1,18 +1,41 @@
-//! How good masks and boxes are: pure functions on numbers, averaged over pictures by the caller.
+//! How good masks and boxes are.
 //!
 //! | module | what | the paper |
 //! |---|---|---|
+//! | [`annotated`] | folders and archives → pictures with ground-truth boxes | section 5.1 |
 //! | [`annotation`] | ground-truth boxes: original picture → network input | section 5.1 |
+//! | [`prediction`] | pictures → masks → scores, with any network behind a closure | section 5.1 |
+//! | [`rule`] | mask → box, by several rules | Eq. 9 |
 //! | [`score`] | LE, OM and F1 of one picture; classification of one picture | Eq. 10, Tables 1 and 2, Figure 3 |
 //! | [`statistics`] | average, spread, entropy and total variation of masks | section 6.1 |
+//! | [`picture_score`] | all of these for one picture, and boxes that need no network | |
+//! | [`max_box`] | MaxBoxAcc and MaxBoxAccV2, today's protocol | |
+//! | [`activation_map`] | class-activation maps of the same encoder, to compare with | |
+//! | [`bootstrap`] | confidence intervals | |
+//! | [`report`] | scores of all pictures → named numbers with intervals | Tables 1, 2, 3 |
 //!
 //! All shares are in [0, 1], not in percent.
 
+pub mod activation_map;
+pub mod annotated;
 pub mod annotation;
+pub mod bootstrap;
+pub mod max_box;
+pub mod picture_score;
+pub mod prediction;
+pub mod report;
+pub mod rule;
 pub mod score;
 pub mod statistics;
 
+pub use activation_map::ActivationMap;
+pub use annotated::{AnnotatedPicture, AnnotatedSet, Location};
 pub use annotation::Annotation;
+pub use bootstrap::{Bootstrap, Estimate};
+pub use picture_score::{PictureScore, Toy};
+pub use prediction::{Options, Scores, evaluate};
+pub use report::Report;
+pub use rule::Rule;
 pub use score::{BoxScore, ClassificationScore, LocalizationScore};
 pub use statistics::{MaskStatistics, RunningStatistics, Statistics};
 

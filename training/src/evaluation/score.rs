@@ -21,11 +21,30 @@ pub struct BoxScore {
     pub f1: f64,
 }
 
-/// Scores against each annotation. Mask, predicted box and annotations are all in pixels of the
-/// network's input; the mask has its size.
+/// Intersection over union, in [0, 1], of a predicted box and an annotation in an input of `width` x
+/// `height` pixels.
 ///
-/// An annotation counts with its whole area, but can only be met inside the input. Without a
-/// predicted box, or for an annotation with no visible part, the intersection is empty.
+/// An annotation counts with its whole area, but can only be met inside the input. Without a predicted
+/// box, or for an annotation with no visible part, the intersection is empty.
+pub fn iou(
+    predicted: Option<&BoundingBox>,
+    annotation: &Annotation,
+    width: usize,
+    height: usize,
+) -> f64 {
+    let both = predicted.zip(annotation.visible(width, height));
+    let Some((predicted, visible)) = both else {
+        return 0.0;
+    };
+    let shared = predicted
+        .intersection(&visible)
+        .map_or(0, |shared| shared.area()) as f64;
+    // A visible part means that the whole has positive sides.
+    shared / (predicted.area() as f64 + annotation.area() as f64 - shared)
+}
+
+/// Scores against each annotation. Mask, predicted box and annotations are all in pixels of the
+/// network's input; the mask has its size. [`iou`] says how annotations beyond the input count.
 pub fn box_scores(
     mask: &Mask,
     predicted: Option<&BoundingBox>,
@@ -33,24 +52,14 @@ pub fn box_scores(
 ) -> Vec<BoxScore> {
     let mask_sum = mask.mean() * mask.values.len() as f64;
     let score = |annotation: &Annotation| {
-        let Some(visible) = annotation.visible(mask.width, mask.height) else {
-            return BoxScore {
-                iou: 0.0,
-                hit: false,
-                f1: 0.0,
-            };
-        };
-        // A visible part means that the whole has positive sides.
-        let area = annotation.area() as f64;
-        let iou = predicted.map_or(0.0, |predicted| {
-            let shared = predicted
-                .intersection(&visible)
-                .map_or(0, |shared| shared.area()) as f64;
-            shared / (predicted.area() as f64 + area - shared)
+        let iou = iou(predicted, annotation, mask.width, mask.height);
+        let visible = annotation.visible(mask.width, mask.height);
+        let f1 = visible.map_or(0.0, |visible| {
+            let inside = sum_inside(mask, &visible);
+            let area = annotation.area() as f64;
+            let (precision, recall) = (inside / (mask_sum + EPSILON), inside / area);
+            2.0 * precision * recall / (precision + recall + EPSILON)
         });
-        let inside = sum_inside(mask, &visible);
-        let (precision, recall) = (inside / (mask_sum + EPSILON), inside / area);
-        let f1 = 2.0 * precision * recall / (precision + recall + EPSILON);
         BoxScore {
             iou,
             hit: iou > IOU_THRESHOLD,
@@ -103,9 +112,11 @@ impl LocalizationScore {
 pub struct ClassificationScore {
     /// Cross-entropy with the true class, in nats.
     pub loss: f64,
-    /// True if no class has a larger logit than the true one.
+    /// Number of classes with a larger logit than the true one: 0 if the first guess is right.
+    pub rank: usize,
+    /// True if there is none.
     pub top1: bool,
-    /// True if fewer than five have.
+    /// True if there are fewer than five.
     pub top5: bool,
     /// Entropy of the softmax, in nats: 0 is certain, ln(classes) knows nothing.
     pub entropy: f64,
@@ -136,6 +147,7 @@ impl ClassificationScore {
         let ahead = logits().len() - logits().filter(|&logit| logit <= of_target).count();
         ClassificationScore {
             loss: log_sum - of_target,
+            rank: ahead,
             top1: ahead < 1,
             top5: ahead < 5,
             entropy,

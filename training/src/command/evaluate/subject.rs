@@ -1,0 +1,173 @@
+//! One model on all pictures.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use casm::engine::EngineDescription;
+use casm::{Checkpoint, EngineOptions};
+use casm_training::evaluation::{
+    ActivationMap, AnnotatedSet, Bootstrap, Options, Report, Rule, evaluate,
+};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{AreaArgument, Arguments, SWEEP};
+
+/// Thresholds for class-activation maps, as shares of their range.
+const ACTIVATION_SWEEP: [f32; 7] = [0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4];
+
+/// A model and its numbers.
+pub struct Subject {
+    /// The checkpoint's file, or "the built-in model".
+    pub origin: String,
+    /// "MobileNetV2".
+    pub encoder: String,
+    pub engine: EngineDescription,
+    /// For each of the set's classes the model's name for it; or why there is none.
+    pub classes: Result<Vec<String>, String>,
+    /// Pictures that could not be read.
+    pub problems: Vec<String>,
+    pub report: Report,
+}
+
+/// Opens the models; each must have a decoder.
+pub fn checkpoints(models: &[PathBuf]) -> anyhow::Result<Vec<Checkpoint>> {
+    let mut checkpoints = Vec::new();
+    for model in models {
+        checkpoints.push(Checkpoint::open(checkpoint_file(model)?)?);
+    }
+    if models.is_empty() {
+        checkpoints.push(Checkpoint::built_in()?);
+    }
+    for checkpoint in &checkpoints {
+        checkpoint.header().require_decoder(checkpoint.origin())?;
+    }
+    Ok(checkpoints)
+}
+
+/// The checkpoint of a run's folder; a file is itself.
+fn checkpoint_file(model: &Path) -> anyhow::Result<PathBuf> {
+    if !model.is_dir() {
+        return Ok(model.to_owned());
+    }
+    let unlisted = || format!("folder '{}' cannot be listed", model.display());
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(model).with_context(unlisted)? {
+        let path = entry.with_context(unlisted)?.path();
+        if path.extension().is_some_and(|ending| ending == "safetensors") {
+            files.push(path);
+        }
+    }
+    if let Some(model) = files.iter().find(|path| path.ends_with("model.safetensors")) {
+        return Ok(model.clone());
+    }
+    match &files[..] {
+        [file] => Ok(file.clone()),
+        [] => bail!("folder '{}' holds no .safetensors file", model.display()),
+        _ => bail!(
+            "folder '{}' holds {} .safetensors files and none is model.safetensors: name one of them",
+            model.display(),
+            files.len()
+        ),
+    }
+}
+
+impl Subject {
+    /// Runs `checkpoint` over the set. `bootstrap` is made for the first model, and used for all.
+    pub fn evaluate(
+        checkpoint: Checkpoint,
+        set: &AnnotatedSet,
+        arguments: &Arguments,
+        bootstrap: &mut Option<Bootstrap>,
+    ) -> anyhow::Result<Subject> {
+        let header = checkpoint.header();
+        let count = header.network.classes();
+        let logits = set.match_classes(&header.classes, count);
+        let mut options = Options {
+            resizes: arguments.resizes(),
+            clipped: arguments.gt_area == AreaArgument::Clipped,
+            max_box: arguments.wsoleval(),
+            toys: arguments.baselines,
+            logits: logits.as_ref().ok().cloned(),
+            batch: arguments.batch,
+            ..Options::new(header)
+        };
+        if !arguments.binarize.is_empty() {
+            options.rules.clone_from(&arguments.binarize);
+        }
+        if arguments.threshold_sweep {
+            options.rules.extend(SWEEP.map(Rule::Threshold));
+        }
+
+        let named = || format!("{} was not evaluated", checkpoint.origin());
+        let progress = progress_bar(set.pictures.len(), "pictures");
+        let mut engine = casm::open_engine(
+            &checkpoint,
+            &EngineOptions {
+                device: arguments.device,
+                precision: arguments.precision(),
+                threads: arguments.threads,
+            },
+        )?;
+        let watch = |pictures: usize| progress.inc(pictures as u64);
+        let scores = evaluate(
+            set,
+            &options,
+            &mut |batch, pixels, output| engine.run(batch, pixels, output),
+            &watch,
+        )
+        .with_context(named)?;
+        progress.finish_and_clear();
+        let description = engine.description().clone();
+        // Its threads would compete with those of what comes.
+        drop(engine);
+
+        let bootstrap = match bootstrap {
+            Some(bootstrap) if bootstrap.pictures() == scores.pictures.len() => bootstrap,
+            other => other.insert(Bootstrap::new(
+                scores.pictures.len(),
+                arguments.resamples,
+                arguments.seed,
+            )),
+        };
+        let top = arguments.om_topk;
+        let mut report = Report::new(set, &scores, &options, top, bootstrap);
+        if arguments.baselines {
+            options.min_max = true;
+            options.toys = false;
+            options.upsample = casm::network::Upsample::Bilinear;
+            options.rules = ACTIVATION_SWEEP.map(Rule::Threshold).to_vec();
+            let progress = progress_bar(set.pictures.len(), "class-activation maps");
+            if arguments.threads > 0 {
+                tch::set_num_threads(i32::try_from(arguments.threads).unwrap_or(i32::MAX));
+            }
+            let maps = ActivationMap::open(&checkpoint, arguments.device)?;
+            let watch = |pictures: usize| progress.inc(pictures as u64);
+            let scores = evaluate(
+                set,
+                &options,
+                &mut |batch, pixels, output| maps.run(batch, pixels, output),
+                &watch,
+            )
+            .with_context(named)?;
+            progress.finish_and_clear();
+            report.add_activation_maps(&scores, &options, top, bootstrap);
+        }
+        let class_name = |logit: usize| header.classes.get(logit).cloned().unwrap_or_default();
+        Ok(Subject {
+            origin: checkpoint.origin().to_owned(),
+            encoder: header.network.encoder.name(),
+            engine: description,
+            classes: logits.map(|logits| logits.into_iter().map(class_name).collect()),
+            problems: scores.problems,
+            report,
+        })
+    }
+}
+
+/// A bar on the terminal; nothing where standard error is none.
+fn progress_bar(pictures: usize, what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {per_sec}, {eta} left");
+    ProgressBar::new(pictures as u64)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_message(what)
+}
