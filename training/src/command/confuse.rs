@@ -182,7 +182,10 @@ impl Study {
             let logits = set.match_classes(&header.classes, header.network.classes());
             let logits = logits.map_err(anyhow::Error::msg).with_context(|| {
                 let data = arguments.pictures.data.display();
-                format!("classifier '{}' cannot judge the pictures of '{data}'", model.name)
+                format!(
+                    "classifier '{}' cannot judge the pictures of '{data}'",
+                    model.name
+                )
             })?;
             Ok(Judge { network, logits })
         };
@@ -282,7 +285,9 @@ impl Judge {
         set: &AnnotatedSet,
     ) -> anyhow::Result<ClassificationScore> {
         let picture = &set.pictures[index];
-        let class = picture.class.with_context(|| format!("picture '{}' has no class", picture.name))?;
+        let class = picture
+            .class
+            .with_context(|| format!("picture '{}' has no class", picture.name))?;
         Ok(ClassificationScore::new(&view.logits, self.logits[class]))
     }
 }
@@ -302,7 +307,9 @@ fn csv(confusions: &[Confusion]) -> anyhow::Result<Vec<u8>> {
     for row in confusions {
         writer.serialize(row)?;
     }
-    Ok(writer.into_inner().context("the table cannot be finished")?)
+    Ok(writer
+        .into_inner()
+        .context("the table cannot be finished")?)
 }
 
 fn table(confusions: &[Confusion]) -> String {

@@ -11,8 +11,8 @@ use casm_training::picture;
 use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// What a folder of a run may call its checkpoint, the first that is there.
-const RUN_CHECKPOINTS: [&str; 3] = ["best.safetensors", "model.safetensors", "last.safetensors"];
+use super::evaluate::subject::checkpoint_file;
+
 /// Ending of checkpoints.
 const CHECKPOINT: &str = "safetensors";
 
@@ -60,7 +60,10 @@ impl PictureArguments {
     /// The pictures, listed but not read, and what there is to say about them, which goes to standard
     /// error.
     pub fn open(&self) -> anyhow::Result<AnnotatedSet> {
-        ensure!(self.limit != Some(0), "--limit is 0, but must be at least 1");
+        ensure!(
+            self.limit != Some(0),
+            "--limit is 0, but must be at least 1"
+        );
         let mut set = AnnotatedSet::open_any(&Location {
             data: self.data.clone(),
             annotations: self.annotations.clone(),
@@ -165,26 +168,22 @@ impl Models {
         let Some(path) = path else {
             return "built-in".to_owned();
         };
-        let last = if path.is_dir() { path.file_name() } else { path.file_stem() };
-        let plain = last.unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let last = if path.is_dir() {
+            path.file_name()
+        } else {
+            path.file_stem()
+        };
+        let plain = last
+            .unwrap_or(path.as_os_str())
+            .to_string_lossy()
+            .into_owned();
         let taken = |name: &str| self.models.iter().any(|model| model.name == name);
-        if taken(&plain) { path.display().to_string() } else { plain }
+        if taken(&plain) {
+            path.display().to_string()
+        } else {
+            plain
+        }
     }
-}
-
-/// The checkpoint that `path` means: itself, or that of the run in this folder.
-fn checkpoint_file(path: &Path) -> anyhow::Result<PathBuf> {
-    if !path.is_dir() {
-        return Ok(path.to_owned());
-    }
-    let files = RUN_CHECKPOINTS.map(|name| path.join(name));
-    files.into_iter().find(|file| file.is_file()).with_context(|| {
-        format!(
-            "folder '{}' is no run: there is no {} in it; name a checkpoint file",
-            path.display(),
-            RUN_CHECKPOINTS.join(" or ")
-        )
-    })
 }
 
 /// All checkpoint files in a folder, sorted.
@@ -217,7 +216,9 @@ pub fn square(picture: &RgbImage, resize: Resize, size: u32) -> RgbImage {
 pub fn check_writable(path: &Path) -> anyhow::Result<()> {
     let check = || -> anyhow::Result<()> {
         ensure!(!path.is_dir(), "it is a folder");
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;
         tempfile::tempfile_in(folder)?;
@@ -233,7 +234,8 @@ pub fn write(path: &Path, content: impl AsRef<[u8]>) -> anyhow::Result<()> {
 
 /// A bar on standard error.
 pub fn progress_bar(pictures: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} pictures, {per_sec}, {eta} left");
+    let style =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} pictures, {per_sec}, {eta} left");
     ProgressBar::new(pictures as u64)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -84,7 +84,11 @@ impl Gallery<'_> {
         let best = merits.len().div_ceil(2).min(self.cases);
         let worst = (merits.len() - best).min(self.cases);
         let last = merits.iter().rev().take(worst);
-        let by = match set.pictures.iter().any(|picture| !picture.annotations.is_empty()) {
+        let by = match set
+            .pictures
+            .iter()
+            .any(|picture| !picture.annotations.is_empty())
+        {
             true => "overlap (IoU) of predicted and annotated box",
             false => "confidence, as there are no annotated boxes",
         };
@@ -98,7 +102,10 @@ impl Gallery<'_> {
             merits.len()
         );
         let title = format!("{}: best and worst cases", model.name);
-        write(&self.folder.join("index.html"), page(&title, &introduction, &sections))?;
+        write(
+            &self.folder.join("index.html"),
+            page(&title, &introduction, &sections),
+        )?;
         Ok(true)
     }
 
@@ -113,7 +120,8 @@ impl Gallery<'_> {
         let mut exhibits = Vec::new();
         for batch in indices.chunks(BATCH) {
             let (pictures, _) = decode(set, batch);
-            for (case, (_, picture)) in self.localize(set, model, &pictures)?.iter().zip(&pictures) {
+            for (case, (_, picture)) in self.localize(set, model, &pictures)?.iter().zip(&pictures)
+            {
                 let stem = format!("{name}-{:02}", exhibits.len() + 1);
                 let drawn = self.draw(case, picture, model.header().input.size)?;
                 save(self.folder, &PathBuf::from(&stem), |path| drawn.save(path))?;
@@ -148,7 +156,9 @@ impl Gallery<'_> {
             binarization: model.header().binarization,
             min_area: 0.0,
         };
-        let inputs = pictures.iter().map(|(_, picture)| self.square(picture, size));
+        let inputs = pictures
+            .iter()
+            .map(|(_, picture)| self.square(picture, size));
         let views = model.view(&inputs.collect::<Vec<_>>())?;
         let cases = pictures.iter().zip(views).map(|((index, picture), view)| {
             let mask = view.mask.context("the model makes no masks")?;
@@ -203,7 +213,11 @@ impl Gallery<'_> {
         let annotated = annotated.filter_map(|annotation| annotation.visible(length, length));
         let boxes = annotated
             .map(|bounding_box| (bounding_box, ANNOTATED))
-            .chain(case.localization.bounding_box.map(|found| (found, PREDICTED)));
+            .chain(
+                case.localization
+                    .bounding_box
+                    .map(|found| (found, PREDICTED)),
+            );
         for (bounding_box, color) in boxes {
             let enlarged = geometry.box_to_frame(bounding_box, length, length);
             localization.bounding_box = Some(enlarged);
@@ -236,8 +250,13 @@ fn facts(case: &Case, set: &AnnotatedSet, model: &Model) -> Vec<(&'static str, S
     }
     let classes = &model.header().classes;
     if let Some((index, probability)) = localization.top_class {
-        let name = classes.get(index).map_or_else(|| format!("class {index}"), String::clone);
-        facts.push(("predicted", format!("{name} ({:.1} %)", 100.0 * probability)));
+        let name = classes
+            .get(index)
+            .map_or_else(|| format!("class {index}"), String::clone);
+        facts.push((
+            "predicted",
+            format!("{name} ({:.1} %)", 100.0 * probability),
+        ));
     }
     if let Some(class) = set.pictures[case.index].class {
         let logits = set.match_classes(classes, model.header().network.classes());
@@ -246,6 +265,9 @@ fn facts(case: &Case, set: &AnnotatedSet, model: &Model) -> Vec<(&'static str, S
         facts.push(("annotated", name.clone()));
     }
     facts.push(("confidence", format!("{:.3}", localization.confidence)));
-    facts.push(("mask area", format!("{:.1} %", 100.0 * localization.mask_mean)));
+    facts.push((
+        "mask area",
+        format!("{:.1} %", 100.0 * localization.mask_mean),
+    ));
     facts
 }

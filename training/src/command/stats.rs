@@ -66,14 +66,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let mut rows = Vec::new();
     for model in &mut models.models {
-        model.header().require_decoder(&format!("'{}'", model.name))?;
+        model
+            .header()
+            .require_decoder(&format!("'{}'", model.name))?;
         let options = Options {
             resizes: vec![Resize::from(arguments.resize)],
             rules: Vec::new(),
             ..Options::new(model.header())
         };
         let progress = progress_bar(set.pictures.len());
-        let mut predict = |batch: usize, pixels: &[u8], output: &mut _| model.run(batch, pixels, output);
+        let mut predict =
+            |batch: usize, pixels: &[u8], output: &mut _| model.run(batch, pixels, output);
         let watch = |pictures: usize| progress.inc(pictures as u64);
         let scores = evaluate(&set, &options, &mut predict, &watch)?;
         progress.finish_and_clear();
@@ -82,7 +85,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         for batch in masks.chunks(BATCH) {
             running.add(batch);
         }
-        rows.push(Row::new(&model.name, masks.len(), &running.statistics(), scores.problems));
+        rows.push(Row::new(
+            &model.name,
+            masks.len(),
+            &running.statistics(),
+            scores.problems,
+        ));
     }
     let text = if arguments.json {
         serde_json::to_string_pretty(&rows)? + "\n"

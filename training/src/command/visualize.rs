@@ -14,7 +14,9 @@ use rand::seq::SliceRandom;
 use serde::Serialize;
 
 use super::drawing::save;
-use super::figure::{Models, NetworkArguments, PictureArguments, ResizeArgument, check_writable, square};
+use super::figure::{
+    Models, NetworkArguments, PictureArguments, ResizeArgument, check_writable, square,
+};
 use super::gallery;
 
 /// Classes that an error names before it stops.
@@ -89,7 +91,10 @@ struct Line<'a> {
 /// A model, device or the data cannot be used; no picture is of the class or could be read; the folder
 /// cannot be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    ensure!(arguments.columns > 0, "--columns is 0, but must be at least 1");
+    ensure!(
+        arguments.columns > 0,
+        "--columns is 0, but must be at least 1"
+    );
     ensure!(
         arguments.plots > 0 || arguments.gallery,
         "--plots 0 without --gallery leaves nothing to draw"
@@ -106,7 +111,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let mut models = models.models;
     for model in &models {
-        model.header().require_decoder(&format!("'{}'", model.name))?;
+        model
+            .header()
+            .require_decoder(&format!("'{}'", model.name))?;
     }
     if let Some(class) = &arguments.class {
         keep_class(&mut set, class, models[0].header())?;
@@ -117,7 +124,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let sheets = draw_sheets(arguments, &set, &mut models, &mut problems)?;
     let mut drawn = sheets > 0;
     if sheets < arguments.plots && drawn {
-        eprintln!("casm: the pictures are enough for {sheets} of {} sheets", arguments.plots);
+        eprintln!(
+            "casm: the pictures are enough for {sheets} of {} sheets",
+            arguments.plots
+        );
     }
     if arguments.gallery {
         let gallery = gallery::Gallery {
@@ -128,7 +138,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         drawn |= gallery.write(&set, &mut models[0], &mut problems)?;
     }
     ensure!(drawn, "no picture could be used");
-    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Draws sheets until there are enough of them or no more pictures; returns how many.
@@ -162,7 +176,9 @@ fn draw_sheets(
         if inputs.is_empty() {
             return Ok(sheet);
         }
-        let blocks = models.iter_mut().map(|model| block(model, &inputs, arguments));
+        let blocks = models
+            .iter_mut()
+            .map(|model| block(model, &inputs, arguments));
         let blocks = blocks.collect::<anyhow::Result<Vec<_>>>()?;
         let stem = PathBuf::from(format!("sheet-{:02}", sheet + 1));
         save(&arguments.out, &stem, |path| grid(&blocks).save(path))?;
@@ -245,7 +261,13 @@ mod tests {
     #[test]
     fn a_class_is_called_by_id_or_any_of_its_names() {
         let name = "n01440764 tench, Tinca tinca";
-        for wanted in ["n01440764", "tench", "tinca TINCA", name, " tench, Tinca tinca"] {
+        for wanted in [
+            "n01440764",
+            "tench",
+            "tinca TINCA",
+            name,
+            " tench, Tinca tinca",
+        ] {
             assert!(is_called(name, wanted), "{wanted}");
         }
         for wanted in ["", "tin", "n0144076", "Tinca"] {
