@@ -86,7 +86,10 @@ fn copy_out(saliency: &Saliency, output: &mut Output) -> std::result::Result<(),
     let mask = saliency.mask.as_ref();
     let logits = Some(&saliency.logits);
     for (tensor, values) in [(mask, &mut output.masks), (logits, &mut output.logits)] {
-        let Some(tensor) = tensor else { continue };
+        let Some(tensor) = tensor else {
+            values.clear();
+            continue;
+        };
         let flat = tensor
             .f_to_kind(Kind::Float)?
             .f_to_device(tch::Device::Cpu)?

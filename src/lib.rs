@@ -36,6 +36,17 @@ pub fn open_engine(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<B
     Ok(Box::new(TorchEngine::open(checkpoint, options)?))
 }
 
+/// [`open_engine`] for a checkpoint that may lack a decoder; its masks are empty then.
+///
+/// # Errors
+/// [`Error::Device`], [`Error::Engine`].
+pub fn open_classifier(
+    checkpoint: &Checkpoint,
+    options: &EngineOptions,
+) -> Result<Box<dyn Engine>> {
+    Ok(Box::new(TorchEngine::open_classifier(checkpoint, options)?))
+}
+
 /// A [`Localizer`] on [`open_engine`]'s engine.
 ///
 /// # Errors

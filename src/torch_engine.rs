@@ -46,8 +46,19 @@ impl TorchEngine {
     /// # Errors
     /// [`Error::Device`], [`Error::Engine`], [`Error::Checkpoint`] if there is no decoder.
     pub fn open(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<TorchEngine> {
+        checkpoint.header().require_decoder(checkpoint.origin())?;
+        TorchEngine::open_classifier(checkpoint, options)
+    }
+
+    /// [`TorchEngine::open`] for a checkpoint that may lack a decoder; then [`Output::masks`] is empty.
+    ///
+    /// # Errors
+    /// [`Error::Device`], [`Error::Engine`].
+    pub fn open_classifier(
+        checkpoint: &Checkpoint,
+        options: &EngineOptions,
+    ) -> Result<TorchEngine> {
         let header = checkpoint.header().clone();
-        header.require_decoder(checkpoint.origin())?;
         let size = header.input.size as usize;
         let tensors = checkpoint.tensors()?;
         let mut options = options.clone();

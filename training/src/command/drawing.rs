@@ -18,6 +18,23 @@ pub fn draw_overlay(
     geometry: &Geometry,
     mode: OverlayMode,
 ) -> casm::Result<()> {
+    let style = OverlayStyle {
+        mode,
+        ..OverlayStyle::default()
+    };
+    draw(picture, localization, geometry, &style)
+}
+
+/// Draws `localization` into `picture`, in any style.
+///
+/// # Errors
+/// Those of [`Overlay::draw`].
+pub fn draw(
+    picture: &mut RgbImage,
+    localization: &Localization,
+    geometry: &Geometry,
+    style: &OverlayStyle,
+) -> casm::Result<()> {
     let (width, height) = picture.dimensions();
     let plane = PlaneMut {
         data: picture,
@@ -25,11 +42,7 @@ pub fn draw_overlay(
     };
     let space = ColorSpace::default();
     let mut frame = FrameMut::new(PixelFormat::Rgb, width, height, space, vec![plane])?;
-    let style = OverlayStyle {
-        mode,
-        ..OverlayStyle::default()
-    };
-    Overlay::default().draw(&mut frame, localization, geometry, &style)
+    Overlay::default().draw(&mut frame, localization, geometry, style)
 }
 
 /// The mask over a picture of this size, black where the network saw nothing of it.

@@ -2,7 +2,7 @@
 
 mod json;
 mod parts;
-mod subject;
+pub(super) mod subject;
 mod table;
 mod tables;
 

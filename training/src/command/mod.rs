@@ -6,6 +6,8 @@ pub mod confuse;
 mod course;
 mod drawing;
 pub mod evaluate;
+mod figure;
+mod gallery;
 pub mod import;
 pub mod info;
 pub mod localize;

@@ -45,7 +45,7 @@ pub fn checkpoints(models: &[PathBuf]) -> anyhow::Result<Vec<Checkpoint>> {
 }
 
 /// The checkpoint of a run's folder; a file is itself.
-fn checkpoint_file(model: &Path) -> anyhow::Result<PathBuf> {
+pub fn checkpoint_file(model: &Path) -> anyhow::Result<PathBuf> {
     if !model.is_dir() {
         return Ok(model.to_owned());
     }
