@@ -196,7 +196,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut bootstrap: Option<Bootstrap> = None;
     let mut subjects = Vec::new();
     for checkpoint in checkpoints {
-        subjects.push(Subject::evaluate(checkpoint, &set, arguments, &mut bootstrap)?);
+        subjects.push(Subject::evaluate(
+            checkpoint,
+            &set,
+            arguments,
+            &mut bootstrap,
+        )?);
     }
     let bootstrap = bootstrap.context("no model was evaluated")?;
     let difference = match &subjects[..] {
@@ -215,14 +220,24 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         parts::write_csv(path, &subjects, &parts)?;
     }
     if let Some(path) = &arguments.json {
-        json::write(path, arguments, &set, &subjects, difference.as_deref(), &parts)?;
+        json::write(
+            path,
+            arguments,
+            &set,
+            &subjects,
+            difference.as_deref(),
+            &parts,
+        )?;
     }
     Ok(report_problems(&set, &subjects))
 }
 
 /// Names what could not be used; pictures that no model could read once.
 fn report_problems(set: &AnnotatedSet, subjects: &[Subject]) -> ExitCode {
-    let unread = subjects.iter().take(1).flat_map(|subject| &subject.problems);
+    let unread = subjects
+        .iter()
+        .take(1)
+        .flat_map(|subject| &subject.problems);
     let problems: Vec<&String> = set.problems.iter().chain(unread).collect();
     for problem in problems.iter().take(SHOWN_PROBLEMS) {
         eprintln!("casm: {problem}");

@@ -91,8 +91,7 @@ impl MaxBoxScore {
 /// As wsolevaluation does it: multiplied before it is divided, which [`Annotation::to_input`] does the
 /// other way round, and rounding makes a pixel of it now and then.
 pub fn to_stretched(annotation: Annotation, width: u32, height: u32, size: u32) -> Annotation {
-    let carry =
-        |edge: i32, side: u32| (f64::from(edge) * f64::from(size) / f64::from(side)) as i32;
+    let carry = |edge: i32, side: u32| (f64::from(edge) * f64::from(size) / f64::from(side)) as i32;
     Annotation {
         xmin: carry(annotation.xmin, width),
         ymin: carry(annotation.ymin, height),

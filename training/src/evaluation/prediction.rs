@@ -123,7 +123,9 @@ pub fn evaluate(
                     let load = AssertUnwindSafe(|| Loaded::new(set, index, options));
                     let answer = catch_unwind(load).unwrap_or_else(|_| {
                         let name = &set.pictures[index].name;
-                        Err(anyhow!("picture '{name}' cannot be decoded: the decoder panicked"))
+                        Err(anyhow!(
+                            "picture '{name}' cannot be decoded: the decoder panicked"
+                        ))
                     });
                     if loaded.send((index, answer)).is_err() {
                         break;
@@ -159,7 +161,10 @@ pub fn evaluate(
         let first = problems.first().map_or("there are none", String::as_str);
         anyhow::bail!("no picture can be used: {first}");
     }
-    ensure!(by_picture.len() + problems.len() == set.pictures.len(), DIED);
+    ensure!(
+        by_picture.len() + problems.len() == set.pictures.len(),
+        DIED
+    );
     let mut by_resize = vec![Vec::new(); options.resizes.len()];
     let pictures = by_picture.keys().copied().collect();
     for ways in by_picture.into_values() {
@@ -221,7 +226,12 @@ struct Prediction {
 }
 
 impl Prediction {
-    fn score(self, set: &AnnotatedSet, options: &Options, scored: &Sender<(usize, usize, PictureScore)>) {
+    fn score(
+        self,
+        set: &AnnotatedSet,
+        options: &Options,
+        scored: &Sender<(usize, usize, PictureScore)>,
+    ) {
         let factor = options.input_size as usize / self.mask.width;
         let mut mask = self.mask.upsample(factor, options.upsample);
         if options.min_max {

@@ -154,7 +154,11 @@ impl Collector<'_> {
         found: impl Fn(&PictureScore) -> bool,
     ) {
         let error = |found: bool| f64::from(u8::from(!found));
-        let errors = self.scores.iter().map(|score| error(found(score))).collect();
+        let errors = self
+            .scores
+            .iter()
+            .map(|score| error(found(score)))
+            .collect();
         self.push(Measure::LocalizationError, rule, chosen_threshold, errors);
         let both = |score: &PictureScore| {
             let class = score.class.as_ref()?;
@@ -172,8 +176,12 @@ impl Collector<'_> {
 
     fn classification(&mut self) {
         let share = |right: bool| f64::from(u8::from(right));
-        self.mean(Measure::Top1, |score| Some(share(score.class.as_ref()?.top1)));
-        self.mean(Measure::Top5, |score| Some(share(score.class.as_ref()?.top5)));
+        self.mean(Measure::Top1, |score| {
+            Some(share(score.class.as_ref()?.top1))
+        });
+        self.mean(Measure::Top5, |score| {
+            Some(share(score.class.as_ref()?.top5))
+        });
     }
 
     /// Section 6.1; `by_class` is the order of the class-sorted pictures.
@@ -212,7 +220,10 @@ impl Collector<'_> {
         };
         let mut push = |measure, sets: Vec<LevelSet>| {
             let (level, found) = best_level(&sets)?;
-            let values: Vec<f64> = found.into_iter().map(|found| f64::from(u8::from(found))).collect();
+            let values: Vec<f64> = found
+                .into_iter()
+                .map(|found| f64::from(u8::from(found)))
+                .collect();
             let threshold = level as f64 / LEVELS as f64;
             self.push(measure, None, Some(threshold), values.clone());
             Some(values)
@@ -310,8 +321,12 @@ impl Report {
             }
             let found = |index: usize| scores.iter().filter(|score| score.found[index]).count();
             // The lowest of several: `max_by_key` gives the last.
-            let best = (0..options.rules.len()).rev().max_by_key(|&index| found(index));
-            if let Some((best, &Rule::Threshold(threshold))) = best.zip(best.and_then(|best| options.rules.get(best))) {
+            let best = (0..options.rules.len())
+                .rev()
+                .max_by_key(|&index| found(index));
+            if let Some((best, &Rule::Threshold(threshold))) =
+                best.zip(best.and_then(|best| options.rules.get(best)))
+            {
                 let threshold = Some(f64::from(threshold));
                 collector.localization(None, threshold, top, |score| score.found[best]);
             }
@@ -322,12 +337,7 @@ impl Report {
     }
 
     /// The numbers over those pictures, by place in [`Report::pictures`], that `within` holds for.
-    pub fn part(
-        &self,
-        name: &str,
-        bootstrap: &Bootstrap,
-        within: impl Fn(usize) -> bool,
-    ) -> Part {
+    pub fn part(&self, name: &str, bootstrap: &Bootstrap, within: impl Fn(usize) -> bool) -> Part {
         let first = self.numbers.first();
         let primary = |number: &&Number| {
             first.is_some_and(|first| {
@@ -344,7 +354,9 @@ impl Report {
         });
         Part {
             name: name.to_owned(),
-            pictures: (0..self.pictures.len()).filter(|&index| within(index)).count(),
+            pictures: (0..self.pictures.len())
+                .filter(|&index| within(index))
+                .count(),
             numbers: estimates.collect(),
         }
     }
@@ -355,7 +367,8 @@ impl Report {
         if self.pictures != other.pictures {
             return None;
         }
-        let of_model = |number: &&Number| number.method == Method::Model && !number.values.is_empty();
+        let of_model =
+            |number: &&Number| number.method == Method::Model && !number.values.is_empty();
         let difference = |number: &Number| {
             let theirs = other.number(number)?;
             let pairs = number.values.iter().zip(&theirs.values);
@@ -367,7 +380,13 @@ impl Report {
                 ..number.clone()
             })
         };
-        Some(self.numbers.iter().filter(of_model).filter_map(difference).collect())
+        Some(
+            self.numbers
+                .iter()
+                .filter(of_model)
+                .filter_map(difference)
+                .collect(),
+        )
     }
 
     /// This report's number of the same kind as `other`.

@@ -35,7 +35,7 @@ impl Ema {
         let decay = self.decay.min((1.0 + step as f64) / (10.0 + step as f64));
         for (name, tensor) in parameters.iter() {
             let mut average = self.average.get(name)?;
-            average
+            let _ = average
                 .f_sub(tensor)
                 .and_then(|difference| difference.f_mul_scalar(1.0 - decay))
                 .and_then(|difference| average.f_sub_(&difference))

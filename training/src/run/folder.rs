@@ -78,10 +78,7 @@ impl RunFolder {
     /// The folder cannot be written.
     pub fn write_config<C: Serialize>(&self, config: &C) -> anyhow::Result<()> {
         let json = serde_json::to_string_pretty(config)?;
-        write_atomically(&self.config(), |file| {
-            use std::io::Write;
-            writeln!(file, "{json}")
-        })?;
+        write_atomically(&self.config(), |file| writeln!(file, "{json}"))?;
         Ok(())
     }
 }

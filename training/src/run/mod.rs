@@ -10,6 +10,7 @@
 mod alternation;
 mod config;
 mod ema;
+mod feed;
 mod folder;
 mod learner;
 mod precision;

@@ -185,8 +185,8 @@ impl Start {
                 .iter()
                 .filter_map(|(name, tensor)| {
                     let own = format!("encoder.{}", name.strip_prefix("classifier.")?);
-                    parameters.get(&own).ok()?;
-                    Some((own, tensor.copy()))
+                    let wanted = parameters.get(&own).is_ok();
+                    wanted.then(|| (own, tensor.copy()))
                 })
                 .collect();
             for (name, tensor) in copies {

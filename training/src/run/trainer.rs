@@ -13,18 +13,20 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use super::config::{CourseConfig, StopConfig, WatchConfig, iterations_per_epoch};
+use super::feed::Feed;
 use super::folder::RunFolder;
 use super::learner::{Learner, State};
 use super::score::Scorer;
 use crate::alternating::Batch;
 use crate::dataset::Mixture;
-use crate::loader::{Loader, LoaderConfig, Transform};
 use crate::log::{CsvLog, EventFile, Interrupt, Progress, ScoreRecord, StepRecord, Stopwatch};
 use crate::snapshot::{Snapshot, SnapshotStore, write_atomically};
 use crate::thinning::Place;
 
 /// Steps over which speed is averaged.
 const SPEED_WINDOW: usize = 50;
+/// Unreadable pictures that are named.
+const LISTED: usize = 20;
 
 /// A run with everything it needs.
 #[derive(Debug)]
@@ -153,7 +155,7 @@ impl<L: Learner> Trainer<L> {
     pub fn steps_per_epoch(&self) -> u64 {
         let data = &self.course.data;
         let batch = data.batch as u64 * data.accumulate as u64;
-        let batches = (self.data.len() as u64).div_ceil(batch);
+        let batches = (self.data.pictures() as u64).div_ceil(batch);
         iterations_per_epoch(batches, data.epoch_share, data.compat)
     }
 
@@ -183,7 +185,8 @@ impl<L: Learner> Trainer<L> {
         let mut events = EventFile::create(self.folder.path(), self.place.step)?;
         let mut progress = Progress::new(total, self.place.step, deadline);
         let mut stopwatch = Stopwatch::start(SPEED_WINDOW);
-        let mut loader = self.loader(per_epoch);
+        let data = Arc::clone(&self.data);
+        let mut feed = Feed::new(data, &self.course, &self.watch, per_epoch, self.place)?;
         let mut outcome = Outcome::Finished;
         while self.place.step < total {
             let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
@@ -191,7 +194,7 @@ impl<L: Learner> Trainer<L> {
                 outcome = Outcome::Stopped;
                 break;
             }
-            let batches = stopwatch.wait(|| self.batches(&mut loader))?;
+            let batches = stopwatch.wait(|| feed.batches(self.place.step, self.device))?;
             let pictures: usize = batches.iter().map(Batch::len).sum();
             let mut record = if batches.is_empty() {
                 // Not one picture of the step could be read; they are named at the end.
@@ -227,51 +230,8 @@ impl<L: Learner> Trainer<L> {
         }
         progress.finish();
         self.save()?;
-        self.report(&loader);
+        report(&feed.rejected());
         Ok(outcome)
-    }
-
-    fn loader(&self, per_epoch: u64) -> Loader {
-        let data = &self.course.data;
-        let accumulate = data.accumulate as u64;
-        let config = LoaderConfig {
-            batch: data.batch,
-            size: self.course.input.size,
-            transform: Transform::Train {
-                // The sources have their own.
-                scale: (0.08_f64.min(data.largest_crop), data.largest_crop),
-                ratio: (3.0 / 4.0, 4.0 / 3.0),
-                flip: data.flip,
-            },
-            workers: self.watch.workers,
-            prefetch: 2 * data.accumulate + 2,
-            seed: self.course.seed,
-        };
-        Loader::endless(
-            Arc::clone(&self.data),
-            config,
-            per_epoch * accumulate,
-            (self.place.epoch, self.place.iteration * accumulate),
-        )
-    }
-
-    /// The batches of one step, on the device.
-    fn batches(&self, loader: &mut Loader) -> anyhow::Result<Vec<Batch>> {
-        let mut batches = Vec::with_capacity(self.course.data.accumulate);
-        for _ in 0..self.course.data.accumulate {
-            let loaded = loader.next().context("the loader has ended")??;
-            if loaded.classes.is_empty() {
-                continue;
-            }
-            batches.push(Batch::from_pixels(
-                &loaded.pixels,
-                &loaded.classes,
-                &self.course.input,
-                self.course.precision.kind(),
-                self.device,
-            )?);
-        }
-        Ok(batches)
     }
 
     fn advance(&mut self, per_epoch: u64) {
@@ -363,23 +323,22 @@ impl<L: Learner> Trainer<L> {
         write_atomically(path, |file| file.write_all(&bytes))?;
         Ok(())
     }
+}
 
-    /// Names the pictures that could not be used.
-    fn report(&self, loader: &Loader) {
-        let rejected = loader.rejected();
-        if rejected.is_empty() {
-            return;
-        }
-        eprintln!(
-            "casm: {} pictures could not be read and were left out:",
-            rejected.len()
-        );
-        for (name, reason) in rejected.iter().take(20) {
-            eprintln!("casm:   {name}: {reason}");
-        }
-        if rejected.len() > 20 {
-            eprintln!("casm:   and {} more", rejected.len() - 20);
-        }
+/// Names the pictures that could not be used.
+fn report(rejected: &[(String, String)]) {
+    if rejected.is_empty() {
+        return;
+    }
+    eprintln!(
+        "casm: {} pictures could not be read and were left out:",
+        rejected.len()
+    );
+    for (name, reason) in rejected.iter().take(LISTED) {
+        eprintln!("casm:   {name}: {reason}");
+    }
+    if rejected.len() > LISTED {
+        eprintln!("casm:   and {} more", rejected.len() - LISTED);
     }
 }
 

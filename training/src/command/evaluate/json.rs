@@ -42,7 +42,10 @@ pub fn write(
     difference: Option<&[Number]>,
     parts: &[Parts],
 ) -> anyhow::Result<()> {
-    let unread = subjects.iter().take(1).flat_map(|subject| &subject.problems);
+    let unread = subjects
+        .iter()
+        .take(1)
+        .flat_map(|subject| &subject.problems);
     let problems: Vec<&String> = set.problems.iter().chain(unread).collect();
     let models: Vec<Value> = subjects
         .iter()
@@ -89,5 +92,6 @@ pub fn write(
         "difference": difference,
     });
     let text = serde_json::to_string_pretty(&all)?;
-    std::fs::write(path, text + "\n").with_context(|| format!("'{}' cannot be written", path.display()))
+    std::fs::write(path, text + "\n")
+        .with_context(|| format!("'{}' cannot be written", path.display()))
 }

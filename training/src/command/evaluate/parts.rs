@@ -56,7 +56,9 @@ impl Parts {
         let mut parts = Parts::default();
         let model_name = |class: usize| {
             let names = subject.classes.as_ref().ok();
-            names.and_then(|names| names.get(class)).map_or("", String::as_str)
+            names
+                .and_then(|names| names.get(class))
+                .map_or("", String::as_str)
         };
         if arguments.per_class.is_some() {
             for (index, class) in set.classes.iter().enumerate() {
@@ -79,7 +81,8 @@ impl Parts {
                 let known = [set.classes[class].name.as_str(), model_name(class)];
                 members.iter().any(|member| {
                     let same = |known: &&str| {
-                        !known.is_empty() && (member == known || first_word(member) == first_word(known))
+                        !known.is_empty()
+                            && (member == known || first_word(member) == first_word(known))
                     };
                     known.iter().any(|known| same(&known))
                 })
@@ -133,7 +136,11 @@ pub fn write_csv(path: &Path, subjects: &[Subject], parts: &[Parts]) -> anyhow::
                     let estimate = part.numbers.get(&measure);
                     estimate.map_or(String::new(), |estimate| format!("{:.6}", value(estimate)))
                 };
-                let mut row = vec![subject.origin.clone(), part.name.clone(), part.pictures.to_string()];
+                let mut row = vec![
+                    subject.origin.clone(),
+                    part.name.clone(),
+                    part.pictures.to_string(),
+                ];
                 row.extend(COLUMNS.map(|(_, measure)| number(measure, |estimate| estimate.value)));
                 row.push(number(Measure::LocalizationError, |estimate| estimate.low));
                 row.push(number(Measure::LocalizationError, |estimate| estimate.high));

@@ -53,11 +53,17 @@ pub fn checkpoint_file(model: &Path) -> anyhow::Result<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(model).with_context(unlisted)? {
         let path = entry.with_context(unlisted)?.path();
-        if path.extension().is_some_and(|ending| ending == "safetensors") {
+        if path
+            .extension()
+            .is_some_and(|ending| ending == "safetensors")
+        {
             files.push(path);
         }
     }
-    if let Some(model) = files.iter().find(|path| path.ends_with("model.safetensors")) {
+    if let Some(model) = files
+        .iter()
+        .find(|path| path.ends_with("model.safetensors"))
+    {
         return Ok(model.clone());
     }
     match &files[..] {

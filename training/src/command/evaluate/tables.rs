@@ -125,9 +125,15 @@ fn subject_tables(subject: &Subject, arguments: &Arguments) -> String {
     let numbers = &subject.report.numbers;
     text += &localization(numbers);
     if arguments.om_topk > 1 {
-        text += &format!("OM accepts the class among the {} first guesses.\n", arguments.om_topk);
+        text += &format!(
+            "OM accepts the class among the {} first guesses.\n",
+            arguments.om_topk
+        );
     }
-    if numbers.iter().any(|number| number.chosen_threshold.is_some()) {
+    if numbers
+        .iter()
+        .any(|number| number.chosen_threshold.is_some())
+    {
         text += "* at a threshold that is best on these very pictures\n";
     }
     text += &max_box(numbers);
@@ -139,7 +145,9 @@ fn subject_tables(subject: &Subject, arguments: &Arguments) -> String {
 /// A row for each way of resizing, method and rule.
 fn localization(numbers: &[Number]) -> String {
     let mut table = Table::new(["", "LE", "OM", "F1", "F1a"]);
-    let errors = numbers.iter().filter(|number| number.measure == Measure::LocalizationError);
+    let errors = numbers
+        .iter()
+        .filter(|number| number.measure == Measure::LocalizationError);
     for error in errors {
         let cell = |(_, measure): (&str, Measure)| {
             let of_row = |number: &&Number| {
@@ -151,7 +159,10 @@ fn localization(numbers: &[Number]) -> String {
                         || number.rule == error.rule
                             && number.chosen_threshold == error.chosen_threshold)
             };
-            numbers.iter().find(of_row).map_or(String::new(), |number| percent(&number.estimate))
+            numbers
+                .iter()
+                .find(of_row)
+                .map_or(String::new(), |number| percent(&number.estimate))
         };
         let mut cells = vec![row_name(error)];
         cells.extend(LOCALIZATION.map(cell));
@@ -165,9 +176,19 @@ fn is_soft(measure: Measure) -> bool {
 }
 
 fn max_box(numbers: &[Number]) -> String {
-    let mut table = Table::new(["", "MaxBoxAcc *", "MaxBoxAccV2 *", "IoU .3 *", "IoU .5 *", "IoU .7 *"]);
+    let mut table = Table::new([
+        "",
+        "MaxBoxAcc *",
+        "MaxBoxAccV2 *",
+        "IoU .3 *",
+        "IoU .5 *",
+        "IoU .7 *",
+    ]);
     for method in [Method::Model, Method::ClassActivationMap] {
-        let of_method: Vec<&Number> = numbers.iter().filter(|number| number.method == method).collect();
+        let of_method: Vec<&Number> = numbers
+            .iter()
+            .filter(|number| number.method == method)
+            .collect();
         let cell = |(_, measure): (&str, Measure)| {
             let number = of_method.iter().find(|number| number.measure == measure);
             number.map_or(String::new(), |number| percent(&number.estimate))
@@ -222,16 +243,30 @@ fn summary_tables(subjects: &[Subject]) -> String {
         number.method == Method::Model && number.measure == Measure::LocalizationError
     });
     for error in errors {
-        let mut table = Table::new([row_name(error).as_str(), "LE", "OM", "F1", "F1a", "top-1", "top-5"]);
+        let mut table = Table::new([
+            row_name(error).as_str(),
+            "LE",
+            "OM",
+            "F1",
+            "F1a",
+            "top-1",
+            "top-5",
+        ]);
         let measures = LOCALIZATION.into_iter().chain(CLASSIFICATION);
         let measures: Vec<Measure> = measures.map(|(_, measure)| measure).collect();
         let rule = |measure: Measure| {
-            let by_rule = matches!(measure, Measure::LocalizationError | Measure::OfficialMetric);
+            let by_rule = matches!(
+                measure,
+                Measure::LocalizationError | Measure::OfficialMetric
+            );
             if by_rule { error.rule.as_deref() } else { None }
         };
         for subject in subjects {
             let cell = |&measure: &Measure| {
-                let number = subject.report.find(Method::Model, error.resize, rule(measure), measure);
+                let number =
+                    subject
+                        .report
+                        .find(Method::Model, error.resize, rule(measure), measure);
                 number.map_or(String::new(), |number| percent(&number.estimate))
             };
             let cells = std::iter::once(subject.origin.clone());
@@ -250,7 +285,9 @@ fn summary_tables(subjects: &[Subject]) -> String {
                         && summary.rule.as_deref() == rule(measure)
                 };
                 let summary = summaries.iter().find(of_cell);
-                summary.map_or(String::new(), |summary| format!("{:.1}", 100.0 * value(summary)))
+                summary.map_or(String::new(), |summary| {
+                    format!("{:.1}", 100.0 * value(summary))
+                })
             };
             if !summaries.is_empty() {
                 let cells = std::iter::once(name.to_owned());
@@ -268,15 +305,18 @@ fn part_tables(subject: &Subject, parts: &Parts) -> String {
         let measures = LOCALIZATION.into_iter().chain(CLASSIFICATION);
         let cells = measures.map(|(_, measure)| {
             let estimate = part.numbers.get(&measure);
-            estimate.filter(|_| part.pictures > 0).map_or(String::new(), percent)
+            estimate
+                .filter(|_| part.pictures > 0)
+                .map_or(String::new(), percent)
         });
         let name: String = part.name.chars().take(40).collect();
         let head = [name, part.pictures.to_string()];
-        head.into_iter().chain(cells.collect::<Vec<_>>()).collect::<Vec<_>>()
+        head.into_iter()
+            .chain(cells.collect::<Vec<_>>())
+            .collect::<Vec<_>>()
     };
     let table = |title: &str, parts: &[&Part]| {
-        let mut table =
-            Table::new([title, "pictures", "LE", "OM", "F1", "F1a", "top-1", "top-5"]);
+        let mut table = Table::new([title, "pictures", "LE", "OM", "F1", "F1a", "top-1", "top-5"]);
         parts.iter().for_each(|part| table.row(row(part)));
         section(&table)
     };
@@ -285,7 +325,10 @@ fn part_tables(subject: &Subject, parts: &Parts) -> String {
         text += &format!("\n{}, by subset of classes\n", subject.origin);
         text += &table("subset", &subsets);
         if parts.pictures_in_no_subset > 0 {
-            text += &format!("{} pictures are in no subset.\n", parts.pictures_in_no_subset);
+            text += &format!(
+                "{} pictures are in no subset.\n",
+                parts.pictures_in_no_subset
+            );
         }
     }
     if !parts.per_class.is_empty() {
@@ -296,11 +339,19 @@ fn part_tables(subject: &Subject, parts: &Parts) -> String {
                 .map_or(0.0, |estimate| estimate.value)
         };
         // Of equal ones those first that say more, having more pictures.
-        classes.sort_by(|a, b| error(b).total_cmp(&error(a)).then(b.pictures.cmp(&a.pictures)));
+        classes.sort_by(|a, b| {
+            error(b)
+                .total_cmp(&error(a))
+                .then(b.pictures.cmp(&a.pictures))
+        });
         let shown = SHOWN_CLASSES.min(classes.len());
         text += &format!("\n{}, by class\n", subject.origin);
         text += &table("worst", &classes[..shown]);
-        classes.sort_by(|a, b| error(a).total_cmp(&error(b)).then(b.pictures.cmp(&a.pictures)));
+        classes.sort_by(|a, b| {
+            error(a)
+                .total_cmp(&error(b))
+                .then(b.pictures.cmp(&a.pictures))
+        });
         text += &table("best", &classes[..shown]);
     }
     text
@@ -340,7 +391,8 @@ fn section(table: &Table) -> String {
 
 /// "32.6 (29.1 … 36.3)".
 fn percent(estimate: &Estimate) -> String {
-    let [value, low, high] = [estimate.value, estimate.low, estimate.high].map(|share| 100.0 * share);
+    let [value, low, high] =
+        [estimate.value, estimate.low, estimate.high].map(|share| 100.0 * share);
     format!("{value:.1} ({low:.1} … {high:.1})")
 }
 
