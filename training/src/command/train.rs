@@ -36,13 +36,13 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value = "shared", help_heading = "Method")]
     encoder: EncoderArgument,
     /// λ, the price of mask area; the preset's if left out.
-    #[arg(long, help_heading = "Method")]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Method")]
     lambda: Option<f64>,
     /// Steer λ so that masks cover this share of the picture.
-    #[arg(long, value_name = "SHARE", help_heading = "Method")]
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", help_heading = "Method")]
     target_area: Option<f64>,
     /// Probability that a kept classifier judges.
-    #[arg(long, value_name = "SHARE", help_heading = "Method")]
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", help_heading = "Method")]
     history_probability: Option<f64>,
     /// Keep the classifier every so many steps.
     #[arg(long, value_name = "STEPS", help_heading = "Method")]
@@ -138,7 +138,7 @@ pub struct Arguments {
     )]
     classifier_rate: f64,
     /// Momentum of the classifier's SGD.
-    #[arg(long, default_value_t = 0.9, help_heading = "Optimisers")]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 0.9, help_heading = "Optimisers")]
     momentum: f64,
     /// Learning rate of the mapping (Adam).
     #[arg(
@@ -157,7 +157,7 @@ pub struct Arguments {
     )]
     weight_decay: f64,
     /// Largest L2 norm of the mapping's gradient; 0: no limit.
-    #[arg(long, value_name = "NORM", help_heading = "Optimisers")]
+    #[arg(long, allow_negative_numbers = true, value_name = "NORM", help_heading = "Optimisers")]
     clip_grad: Option<f64>,
 
     /// Annotated pictures to score the masks on during training, stretched (see casm evaluate).

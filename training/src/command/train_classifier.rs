@@ -16,10 +16,10 @@ pub struct Arguments {
     course: CourseArguments,
 
     /// Learning rate at the beginning (SGD).
-    #[arg(long, default_value_t = 0.05, help_heading = "Optimiser")]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 0.05, help_heading = "Optimiser")]
     rate: f64,
     /// Momentum.
-    #[arg(long, default_value_t = 0.9, help_heading = "Optimiser")]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 0.9, help_heading = "Optimiser")]
     momentum: f64,
     /// L2 weight decay.
     #[arg(
