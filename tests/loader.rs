@@ -1,11 +1,13 @@
 //! The loader on the real archives.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use casm_tests::data;
 use casm_training::dataset::{Dataset, Mixture, Selection, SourceOptions, Split};
 use casm_training::loader::{Batch, Loader, LoaderConfig, Transform};
+use image::RgbImage;
 
 const ONE_PER_CLASS: &str = "imagenet-one-per-class.tar";
 const TINY: &str = "tiny-imagenet-200.tar.gz";
@@ -104,6 +106,71 @@ fn validation_goes_through_all_pictures_once() {
             .all(|(index, &class)| class == index as i64 / 25)
     );
     assert!(loader.rejected().is_empty());
+}
+
+#[test]
+fn strange_pictures_are_used_and_broken_ones_named() {
+    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/picture");
+    let plain = std::fs::read(made.join("plain.jpg")).expect("the repository has it");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name);
+    for class in ["empty", "good", "one", "broken"] {
+        std::fs::create_dir_all(at(&format!("train/{class}"))).expect("writable");
+    }
+    for name in ["cmyk.jpg", "grey16.png", "palette.png", "lossy.webp"] {
+        std::fs::copy(made.join(name), at(&format!("train/good/{name}"))).expect("writable");
+    }
+    for (name, width, height) in [("pixel", 1, 1), ("wide", 20_000, 1), ("high", 1, 20_000)] {
+        let picture = RgbImage::new(width, height);
+        picture
+            .save(at(&format!("train/good/{name}.png")))
+            .expect("writable");
+    }
+    // A JPEG's content decides, not its name.
+    std::fs::write(at("train/one/jpeg.png"), &plain).expect("writable");
+    std::fs::write(at("train/broken/cut.jpg"), &plain[..400]).expect("writable");
+    std::fs::write(at("train/broken/nothing.jpg"), b"").expect("writable");
+    std::fs::write(at("train/broken/page.png"), b"<html>").expect("writable");
+    std::fs::write(at("train/broken/notes.txt"), b"no picture").expect("writable");
+
+    let dataset = Dataset::open(folder.path(), Split::Train).expect("readable");
+    assert_eq!(dataset.classes(), ["broken", "good", "one"]);
+    let mixture = Arc::new(Mixture::single(dataset).expect("not empty"));
+    let config = LoaderConfig {
+        epoch_iterations: 1,
+        ..config(2)
+    };
+    // A batch of 16 of 11 pictures: each once, and five of the next pass.
+    let mut loader = Loader::start(mixture.clone(), config.clone(), 0, 0..1).expect("threads");
+    let batch = loader
+        .next()
+        .expect("one batch")
+        .expect("with good pictures");
+    assert!(
+        (8..=13).contains(&batch.classes.len()),
+        "{:?}",
+        batch.samples
+    );
+    assert_eq!(batch.pixels.len(), batch.classes.len() * 224 * 224 * 3);
+    assert!(batch.classes.iter().all(|&class| class > 0));
+
+    let mut loader = Loader::in_turn(mixture, config).expect("threads");
+    let batch = loader
+        .next()
+        .expect("one batch")
+        .expect("with good pictures");
+    assert_eq!(batch.classes, [1, 1, 1, 1, 1, 1, 1, 2]);
+    let rejected = loader.rejected();
+    let expected = [
+        ("cut.jpg", "truncated"),
+        ("nothing.jpg", "empty"),
+        ("page.png", "neither"),
+    ];
+    assert_eq!(rejected.len(), expected.len());
+    for ((name, reason), (expected_name, expected_reason)) in rejected.iter().zip(expected) {
+        assert!(name.ends_with(expected_name), "{name}");
+        assert!(reason.contains(expected_reason), "{reason}");
+    }
 }
 
 /// Pictures a second; nothing is expected of it, as it depends on the machine:

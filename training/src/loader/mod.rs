@@ -5,10 +5,12 @@
 //! follow from the seed and the place in the run alone.
 
 mod batch;
+mod config;
 mod stream;
 mod transform;
 mod worker;
 
 pub use batch::Batch;
-pub use stream::{Loader, LoaderConfig};
+pub use config::LoaderConfig;
+pub use stream::Loader;
 pub use transform::Transform;

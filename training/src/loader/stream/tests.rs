@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::dataset::fixture::{png, write_tar};
 use crate::dataset::{Dataset, Split};
+use crate::loader::Transform;
 
 /// A mixture of one source: pictures of `count` colours, of which those in `corrupt` are no pictures.
 fn mixture(count: u8, corrupt: &[u8]) -> Arc<Mixture> {
