@@ -81,7 +81,7 @@ pub struct CourseArguments {
     #[arg(long, help_heading = "Course")]
     pub epochs: Option<u64>,
     /// Share of all pictures that an epoch takes.
-    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", help_heading = "Course")]
+    #[arg(long, value_name = "SHARE", help_heading = "Course")]
     pub epoch_share: Option<f64>,
     /// One iteration more in an epoch, as the released code has.
     #[arg(long, help_heading = "Course")]
@@ -93,7 +93,7 @@ pub struct CourseArguments {
     #[arg(long, value_enum, default_value_t = TrainingPrecision::F32, help_heading = "Course")]
     pub precision: TrainingPrecision,
     /// Keep a moving average of the weights with this decay (0.999), and make the checkpoint of it.
-    #[arg(long, allow_negative_numbers = true, value_name = "DECAY", help_heading = "Course")]
+    #[arg(long, value_name = "DECAY", help_heading = "Course")]
     pub ema: Option<f64>,
     /// Seed of all draws.
     #[arg(long, default_value_t = 0, help_heading = "Course")]
@@ -112,7 +112,7 @@ pub struct CourseArguments {
     #[arg(long, value_name = "STEPS", help_heading = "Stopping and watching")]
     pub max_steps: Option<u64>,
     /// Stop after so many minutes; casm train --resume goes on.
-    #[arg(long, allow_negative_numbers = true, value_name = "MINUTES", help_heading = "Stopping and watching")]
+    #[arg(long, value_name = "MINUTES", help_heading = "Stopping and watching")]
     pub max_minutes: Option<f64>,
     /// Save the run's state every so many steps.
     #[arg(

@@ -21,6 +21,8 @@ use super::course::{CourseArguments, Defaults, Opened, go, open_data, prepare};
 /// Defaults are the released code's; what the paper says otherwise is an option, and --preset paper
 /// turns all of these on.
 #[derive(Debug, clap::Args)]
+// Negative numbers get our answer, not one about unknown options; of an option given twice the last counts.
+#[command(allow_negative_numbers = true, args_override_self = true)]
 pub struct Arguments {
     #[command(flatten)]
     course: CourseArguments,
@@ -36,13 +38,13 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value = "shared", help_heading = "Method")]
     encoder: EncoderArgument,
     /// λ, the price of mask area; the preset's if left out.
-    #[arg(long, allow_negative_numbers = true, help_heading = "Method")]
+    #[arg(long, help_heading = "Method")]
     lambda: Option<f64>,
     /// Steer λ so that masks cover this share of the picture.
-    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", help_heading = "Method")]
+    #[arg(long, value_name = "SHARE", help_heading = "Method")]
     target_area: Option<f64>,
     /// Probability that a kept classifier judges.
-    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", help_heading = "Method")]
+    #[arg(long, value_name = "SHARE", help_heading = "Method")]
     history_probability: Option<f64>,
     /// Keep the classifier every so many steps.
     #[arg(long, value_name = "STEPS", help_heading = "Method")]
@@ -138,7 +140,7 @@ pub struct Arguments {
     )]
     classifier_rate: f64,
     /// Momentum of the classifier's SGD.
-    #[arg(long, allow_negative_numbers = true, default_value_t = 0.9, help_heading = "Optimisers")]
+    #[arg(long, default_value_t = 0.9, help_heading = "Optimisers")]
     momentum: f64,
     /// Learning rate of the mapping (Adam).
     #[arg(
@@ -157,7 +159,7 @@ pub struct Arguments {
     )]
     weight_decay: f64,
     /// Largest L2 norm of the mapping's gradient; 0: no limit.
-    #[arg(long, allow_negative_numbers = true, value_name = "NORM", help_heading = "Optimisers")]
+    #[arg(long, value_name = "NORM", help_heading = "Optimisers")]
     clip_grad: Option<f64>,
 
     /// Annotated pictures to score the masks on during training, stretched (see casm evaluate).

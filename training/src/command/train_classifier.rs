@@ -11,15 +11,17 @@ use super::course::{CourseArguments, Defaults, go, open_data, prepare};
 
 /// Arguments of `casm train-classifier`.
 #[derive(Debug, clap::Args)]
+// Negative numbers get our answer, not one about unknown options; of an option given twice the last counts.
+#[command(allow_negative_numbers = true, args_override_self = true)]
 pub struct Arguments {
     #[command(flatten)]
     course: CourseArguments,
 
     /// Learning rate at the beginning (SGD).
-    #[arg(long, allow_negative_numbers = true, default_value_t = 0.05, help_heading = "Optimiser")]
+    #[arg(long, default_value_t = 0.05, help_heading = "Optimiser")]
     rate: f64,
     /// Momentum.
-    #[arg(long, allow_negative_numbers = true, default_value_t = 0.9, help_heading = "Optimiser")]
+    #[arg(long, default_value_t = 0.9, help_heading = "Optimiser")]
     momentum: f64,
     /// L2 weight decay.
     #[arg(
