@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use casm_training::log::{CsvLog, Interrupt, ScoreRecord};
 use casm_training::snapshot::{SnapshotError, SnapshotStore};
@@ -84,27 +84,32 @@ fn train(folder: &Path) {
 fn a_run_survives_any_kill() {
     let folder = tempfile::tempdir().expect("writable");
     let (mut hit, mut last) = (0, 0);
-    for _ in 0..30 {
+    let half_written = || {
+        let named = |kind| names(&folder.path().join(kind));
+        ["snapshots", "history"]
+            .into_iter()
+            .flat_map(named)
+            .any(|name| name.ends_with(".partial"))
+    };
+    for round in 0..30 {
         let mut process = process(&[], "train", folder.path())
             .spawn()
             .expect("it runs");
         let mut output = BufReader::new(process.stdout.take().expect("piped"));
         wait_for(READY, &mut output);
+        let start = Instant::now();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let moment = now.expect("after 1970").subsec_nanos() / 1000 % 40_000;
+        let moment = now.expect("after 1970").subsec_micros() % 100_000;
         std::thread::sleep(Duration::from_micros(moment.into()));
+        // Every other time in the middle of a write; the rest anywhere.
+        while round % 2 == 0 && !half_written() && start.elapsed() < Duration::from_secs(5) {}
         // SIGKILL.
         process.kill().expect("it runs");
         process.wait().expect("it is killed");
 
-        let half_written = |kind| {
-            names(&folder.path().join(kind))
-                .iter()
-                .any(|name| name.ends_with(".partial"))
-        };
-        hit += u32::from(half_written("snapshots") || half_written("history"));
+        hit += u32::from(half_written());
         let mut store = open(folder.path(), 2);
-        assert!(!half_written("snapshots") && !half_written("history"));
+        assert!(!half_written());
         let Some(found) = latest(&mut store) else {
             assert_eq!(last, 0, "what was saved is lost");
             continue;
@@ -115,7 +120,7 @@ fn a_run_survives_any_kill() {
         assert_state(&found.snapshot, last);
     }
     println!("{last} steps; {hit} of 30 kills hit a file that was being written");
-    assert!(last > 0, "no process came as far as a snapshot");
+    assert!(last > 0 && hit > 0, "the kills were all beside the point");
     let path = folder.path().join("scores.csv");
     drop(CsvLog::<ScoreRecord>::open(&path, last).expect("writable"));
     let text = std::fs::read_to_string(path).expect("readable");

@@ -1,6 +1,6 @@
 //! A run's state that follows from the number of steps alone, so that a file can be checked by its name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use casm_training::snapshot::{Found, Member, Snapshot, SnapshotStore, Tensors};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,21 @@ pub fn open(folder: &Path, keep: usize) -> SnapshotStore {
 
 pub fn latest(store: &mut SnapshotStore) -> Option<Found<Meta>> {
     store.latest(Device::Cpu, Device::Cpu).expect("readable")
+}
+
+/// A folder with snapshots of the steps 1 to `last`.
+pub fn saved(last: u64, keep: usize) -> (tempfile::TempDir, SnapshotStore) {
+    let folder = tempfile::tempdir().expect("writable");
+    let mut store = open(folder.path(), keep);
+    for step in 1..=last {
+        store.save(&expected(step)).expect("writable");
+    }
+    (folder, store)
+}
+
+/// The file of a step, of the kind `snapshots` or `history`.
+pub fn file(folder: &Path, kind: &str, step: u64) -> PathBuf {
+    folder.join(format!("{kind}/step-{step:09}.safetensors"))
 }
 
 /// File names, sorted.
