@@ -166,14 +166,14 @@ fn a_run_of_another_network_is_described() {
     let mut other = state.clone();
     other.insert("parameters/wide".to_owned(), vec![1, 2]);
     other.insert("adam/steps".to_owned(), vec![3]);
-    other.remove("sgd/classifier.weight");
+    other.remove("sgd/classifier.7.weight");
     let message = found
         .check(&other, &member)
         .expect_err("another")
         .to_string();
     for part in [
         "missing tensors: parameters/wide",
-        "surplus tensors: sgd/classifier.weight",
+        "surplus tensors: sgd/classifier.7.weight",
         "misshapen tensors: adam/steps (needs [3], has [])",
     ] {
         assert!(message.contains(part), "{message}");

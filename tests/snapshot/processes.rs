@@ -84,25 +84,35 @@ fn train(folder: &Path) {
 fn a_run_survives_any_kill() {
     let folder = tempfile::tempdir().expect("writable");
     let (mut hit, mut last) = (0, 0);
-    let half_written = || {
-        let named = |kind| names(&folder.path().join(kind));
-        ["snapshots", "history"]
-            .into_iter()
-            .flat_map(named)
-            .any(|name| name.ends_with(".partial"))
+    let files = || {
+        let of = |kind| {
+            let folder = folder.path().join(kind);
+            // Before the first process has made it.
+            if folder.exists() {
+                names(&folder)
+            } else {
+                Vec::new()
+            }
+        };
+        [of("history"), of("snapshots")].concat()
     };
+    let half_written = || files().iter().any(|name| name.ends_with(".partial"));
     for round in 0..30 {
+        let before = files();
         let mut process = process(&[], "train", folder.path())
             .spawn()
             .expect("it runs");
         let mut output = BufReader::new(process.stdout.take().expect("piped"));
         wait_for(READY, &mut output);
-        let start = Instant::now();
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let moment = now.expect("after 1970").subsec_micros() % 100_000;
-        std::thread::sleep(Duration::from_micros(moment.into()));
-        // Every other time in the middle of a write; the rest anywhere.
-        while round % 2 == 0 && !half_written() && start.elapsed() < Duration::from_secs(5) {}
+        // Every other time as soon as a file appears, so while it is being written; else anywhere.
+        if round % 2 == 0 {
+            let start = Instant::now();
+            while files() == before && start.elapsed() < Duration::from_secs(5) {}
+        } else {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let moment = now.expect("after 1970").subsec_micros() % 100_000;
+            std::thread::sleep(Duration::from_micros(moment.into()));
+        }
         // SIGKILL.
         process.kill().expect("it runs");
         process.wait().expect("it is killed");
