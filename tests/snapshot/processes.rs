@@ -153,7 +153,7 @@ fn overfill(folder: &Path) {
     for step in [1, 2] {
         store.save(&expected(step)).expect("there is room so far");
     }
-    let large = || Tensor::zeros([4 << 20], (Kind::Float, Device::Cpu));
+    let large = || Tensor::zeros([8 << 20], (Kind::Float, Device::Cpu));
     let mut snapshot = expected(3);
     snapshot.tensors.insert("large".to_owned(), large());
     let mut member = expected(4);
@@ -214,17 +214,21 @@ fn run_limited(script: &str, task: &str, wrapper: &[&str]) {
     print!("{text}");
 }
 
-/// 4096 blocks are 2 or 4 MB, as the shell counts them; the large tensor has 16.
+/// 16384 blocks are 8 or 16 MB, as the shell counts them; the large tensor has 32.
 #[test]
 fn a_file_above_the_limit_costs_nothing_that_was_saved() {
-    run_limited("trap '' XFSZ; ulimit -f 4096; exec \"$@\"", "overfill", &[]);
+    run_limited(
+        "trap '' XFSZ; ulimit -f 16384; exec \"$@\"",
+        "overfill",
+        &[],
+    );
 }
 
-/// A disk of 8 MB, in a user namespace of its own, where everybody may mount.
+/// A disk of 24 MB, in a user namespace of its own, where everybody may mount.
 #[test]
 fn a_full_disk_costs_nothing_that_was_saved() {
     let namespace = ["unshare", "--user", "--map-root-user", "--mount"];
-    let script = "mount -t tmpfs -o size=8m tmpfs \"$0\" && exec \"$@\"";
+    let script = "mount -t tmpfs -o size=24m tmpfs \"$0\" && exec \"$@\"";
     let trial = Command::new(namespace[0])
         .args(&namespace[1..])
         .args(["mount", "-t", "tmpfs", "tmpfs", "/tmp"])
