@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use casm_training::log::{CsvLog, Interrupt, ScoreRecord};
 use casm_training::snapshot::{SnapshotError, SnapshotStore};
@@ -84,27 +84,42 @@ fn train(folder: &Path) {
 fn a_run_survives_any_kill() {
     let folder = tempfile::tempdir().expect("writable");
     let (mut hit, mut last) = (0, 0);
-    for _ in 0..30 {
+    let files = || {
+        let of = |kind| {
+            let folder = folder.path().join(kind);
+            // Before the first process has made it.
+            if folder.exists() {
+                names(&folder)
+            } else {
+                Vec::new()
+            }
+        };
+        [of("history"), of("snapshots")].concat()
+    };
+    let half_written = || files().iter().any(|name| name.ends_with(".partial"));
+    for round in 0..30 {
+        let before = files();
         let mut process = process(&[], "train", folder.path())
             .spawn()
             .expect("it runs");
         let mut output = BufReader::new(process.stdout.take().expect("piped"));
         wait_for(READY, &mut output);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let moment = now.expect("after 1970").subsec_nanos() / 1000 % 40_000;
-        std::thread::sleep(Duration::from_micros(moment.into()));
+        // Every other time as soon as a file appears, so while it is being written; else anywhere.
+        if round % 2 == 0 {
+            let start = Instant::now();
+            while files() == before && start.elapsed() < Duration::from_secs(5) {}
+        } else {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let moment = now.expect("after 1970").subsec_micros() % 100_000;
+            std::thread::sleep(Duration::from_micros(moment.into()));
+        }
         // SIGKILL.
         process.kill().expect("it runs");
         process.wait().expect("it is killed");
 
-        let half_written = |kind| {
-            names(&folder.path().join(kind))
-                .iter()
-                .any(|name| name.ends_with(".partial"))
-        };
-        hit += u32::from(half_written("snapshots") || half_written("history"));
+        hit += u32::from(half_written());
         let mut store = open(folder.path(), 2);
-        assert!(!half_written("snapshots") && !half_written("history"));
+        assert!(!half_written());
         let Some(found) = latest(&mut store) else {
             assert_eq!(last, 0, "what was saved is lost");
             continue;
@@ -115,7 +130,7 @@ fn a_run_survives_any_kill() {
         assert_state(&found.snapshot, last);
     }
     println!("{last} steps; {hit} of 30 kills hit a file that was being written");
-    assert!(last > 0, "no process came as far as a snapshot");
+    assert!(last > 0 && hit > 0, "the kills were all beside the point");
     let path = folder.path().join("scores.csv");
     drop(CsvLog::<ScoreRecord>::open(&path, last).expect("writable"));
     let text = std::fs::read_to_string(path).expect("readable");
@@ -138,7 +153,7 @@ fn overfill(folder: &Path) {
     for step in [1, 2] {
         store.save(&expected(step)).expect("there is room so far");
     }
-    let large = || Tensor::zeros([4 << 20], (Kind::Float, Device::Cpu));
+    let large = || Tensor::zeros([8 << 20], (Kind::Float, Device::Cpu));
     let mut snapshot = expected(3);
     snapshot.tensors.insert("large".to_owned(), large());
     let mut member = expected(4);
@@ -199,17 +214,21 @@ fn run_limited(script: &str, task: &str, wrapper: &[&str]) {
     print!("{text}");
 }
 
-/// 4096 blocks are 2 or 4 MB, as the shell counts them; the large tensor has 16.
+/// 16384 blocks are 8 or 16 MB, as the shell counts them; the large tensor has 32.
 #[test]
 fn a_file_above_the_limit_costs_nothing_that_was_saved() {
-    run_limited("trap '' XFSZ; ulimit -f 4096; exec \"$@\"", "overfill", &[]);
+    run_limited(
+        "trap '' XFSZ; ulimit -f 16384; exec \"$@\"",
+        "overfill",
+        &[],
+    );
 }
 
-/// A disk of 8 MB, in a user namespace of its own, where everybody may mount.
+/// A disk of 24 MB, in a user namespace of its own, where everybody may mount.
 #[test]
 fn a_full_disk_costs_nothing_that_was_saved() {
     let namespace = ["unshare", "--user", "--map-root-user", "--mount"];
-    let script = "mount -t tmpfs -o size=8m tmpfs \"$0\" && exec \"$@\"";
+    let script = "mount -t tmpfs -o size=24m tmpfs \"$0\" && exec \"$@\"";
     let trial = Command::new(namespace[0])
         .args(&namespace[1..])
         .args(["mount", "-t", "tmpfs", "tmpfs", "/tmp"])

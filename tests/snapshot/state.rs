@@ -1,13 +1,14 @@
 //! A run's state that follows from the number of steps alone, so that a file can be checked by its name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use casm_training::snapshot::{Found, Member, Snapshot, SnapshotStore, Tensors};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-/// Numbers in the larger tensors: enough for a kill to hit a write.
-const LENGTH: u64 = 100_000;
+/// Tensors of a kind and numbers in each: enough writes for a kill to come between them.
+const LAYERS: u64 = 20;
+const LENGTH: u64 = 20_000;
 /// Members of the thinning set; one is taken at every other step.
 const SLOTS: usize = 4;
 
@@ -24,6 +25,21 @@ pub fn open(folder: &Path, keep: usize) -> SnapshotStore {
 
 pub fn latest(store: &mut SnapshotStore) -> Option<Found<Meta>> {
     store.latest(Device::Cpu, Device::Cpu).expect("readable")
+}
+
+/// A folder with snapshots of the steps 1 to `last`.
+pub fn saved(last: u64, keep: usize) -> (tempfile::TempDir, SnapshotStore) {
+    let folder = tempfile::tempdir().expect("writable");
+    let mut store = open(folder.path(), keep);
+    for step in 1..=last {
+        store.save(&expected(step)).expect("writable");
+    }
+    (folder, store)
+}
+
+/// The file of a step, of the kind `snapshots` or `history`.
+pub fn file(folder: &Path, kind: &str, step: u64) -> PathBuf {
+    folder.join(format!("{kind}/step-{step:09}.safetensors"))
 }
 
 /// File names, sorted.
@@ -69,14 +85,19 @@ pub fn slots(step: u64) -> Vec<u64> {
 
 /// The state after `step` steps.
 pub fn expected(step: u64) -> Snapshot<Meta> {
-    let tensors = Tensors::from([
-        ("parameters/classifier.weight".to_owned(), noise(step, 0)),
-        ("sgd/classifier.weight".to_owned(), noise(step, 1)),
-        ("adam/steps".to_owned(), Tensor::from(step as i64)),
-    ]);
+    let layers = |step: u64, kind: &'static str, number: u64| {
+        (0..LAYERS).map(move |layer| {
+            let name = format!("{kind}classifier.{layer}.weight");
+            (name, noise(step, number * LAYERS + layer))
+        })
+    };
+    let mut tensors: Tensors = layers(step, "parameters/", 0)
+        .chain(layers(step, "sgd/", 1))
+        .collect();
+    tensors.insert("adam/steps".to_owned(), Tensor::from(step as i64));
     let member = |&taken: &u64| Member {
         step: taken,
-        tensors: Tensors::from([("classifier.weight".to_owned(), noise(taken, 2))]),
+        tensors: layers(taken, "", 2).collect(),
     };
     Snapshot {
         step,

@@ -41,7 +41,8 @@ impl Progress {
     /// For a run of `total` steps, of which `done` were done before; it ends at `deadline` at the latest.
     pub fn new(total: u64, done: u64, deadline: Option<Instant>) -> Progress {
         let bar = ProgressBar::new(total);
-        if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos}/{len} {wide_msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{bar:10} {pos}/{len} {prefix}\n{wide_msg}")
+        {
             bar.set_style(style);
         }
         bar.set_position(done);
@@ -61,13 +62,14 @@ impl Progress {
         self.bar.set_position(record.step);
         let now = Instant::now();
         let left = left(self.bar.eta(), self.deadline, now);
-        let text = describe(record, left);
+        let (speed, numbers) = (speed(record, left), numbers(record));
         let Some(pace) = &mut self.lines else {
-            self.bar.set_message(text);
+            self.bar.set_prefix(speed);
+            self.bar.set_message(numbers);
             return;
         };
         let total = self.bar.length().unwrap_or_default();
-        let line = format!("step {}/{total}, {text}", record.step);
+        let line = format!("step {}/{total}, {speed}, {numbers}", record.step);
         if pace.due(now) {
             eprintln!("{line}");
             self.pending = None;
@@ -98,8 +100,8 @@ fn left(estimate: Duration, deadline: Option<Instant>, now: Instant) -> Option<D
     estimate.into_iter().chain(until).min()
 }
 
-/// A step in words. Shares are in percent.
-fn describe(record: &StepRecord, left: Option<Duration>) -> String {
+/// Where the run is and how fast.
+fn speed(record: &StepRecord, left: Option<Duration>) -> String {
     let mut text = format!(
         "epoch {}, {:.1} images/s",
         record.epoch, record.images_per_second
@@ -109,15 +111,17 @@ fn describe(record: &StepRecord, left: Option<Duration>) -> String {
         let seconds = Duration::from_secs(left.as_secs());
         text += &format!(", {} left", FormattedDuration(seconds));
     }
-    text += &format!(
-        ", waiting for data {:.0} %, loss",
-        100.0 * record.data_wait_share
-    );
+    text + &format!(", waiting for data {:.0} %", 100.0 * record.data_wait_share)
+}
+
+/// What the step came to.
+fn numbers(record: &StepRecord) -> String {
     let losses = [
         ("clean", record.classifier_clean_loss),
         ("masked", record.classifier_masked_loss),
         ("mapping", record.mapping_loss),
     ];
+    let mut text = "loss".to_owned();
     for (name, loss) in losses {
         if let Some(loss) = loss {
             text += &format!(" {name} {loss:.3}");
@@ -158,13 +162,19 @@ mod tests {
             ..StepRecord::default()
         };
         assert_eq!(
-            describe(&record, Some(Duration::from_millis(3_723_900))),
-            "epoch 3, 12.3 images/s, 01:02:03 left, waiting for data 2 %, \
-             loss clean 1.500 mapping -0.250, mask 32 %, confused 45 %, lambda 10.000"
+            speed(&record, Some(Duration::from_millis(3_723_900))),
+            "epoch 3, 12.3 images/s, 01:02:03 left, waiting for data 2 %"
+        );
+        assert_eq!(
+            speed(&record, None),
+            "epoch 3, 12.3 images/s, waiting for data 2 %"
+        );
+        assert_eq!(
+            numbers(&record),
+            "loss clean 1.500 mapping -0.250, mask 32 %, confused 45 %, lambda 10.000"
         );
         record.classifier_masked_loss = Some(f64::NAN);
-        let text = describe(&record, None);
-        assert!(text.contains("images/s, waiting"), "{text}");
+        let text = numbers(&record);
         assert!(text.contains("masked NaN mapping"), "{text}");
     }
 

@@ -71,7 +71,7 @@ pub fn write_atomically(
             // As any new file; temporary ones would be for their owner only.
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(folder)?;
-        let mut writer = BufWriter::with_capacity(1 << 20, partial.as_file());
+        let mut writer = BufWriter::with_capacity(1 << 16, partial.as_file());
         write(&mut writer)?;
         writer.flush()?;
         drop(writer);

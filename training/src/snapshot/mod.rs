@@ -6,11 +6,13 @@
 //! |---|---|
 //! | `snapshots/step-000012345.safetensors` | a [`Snapshot`]: the tensors and the trainer's own data after that many steps |
 //! | `history/step-000012300.safetensors` | a [`Member`] of the thinning set, written once and shared by all snapshots that need it |
+//! | `config.json`, `model.safetensors`, `best.safetensors` | the trainer's: options as resolved, the latest and the best checkpoint |
+//! | `steps.csv`, `scores.csv`, `tensorboard/` | the trainer's: [logs](crate::log) |
 //! | `lock` | locked while a process trains here |
 //! | `*.partial` | left behind by a killed process; removed at the next start |
 //!
-//! Every file is written beside its place, synced and renamed ([`write_atomically`]), so a file is either
-//! whole or not there. Members are written before the snapshot that names them, and deleted after the
+//! Every file but the logs is written beside its place, synced and renamed ([`write_atomically`]), so it
+//! is either whole or not there; logs are cut back to the snapshot when a run goes on. Members are written before the snapshot that names them, and deleted after the
 //! last one that did. Each file carries a checksum, and each snapshot the checksums of its members; so a
 //! damaged or exchanged file is noticed, and [`SnapshotStore::latest`] goes back to the snapshot before.
 

@@ -66,7 +66,8 @@ impl SnapshotStore {
         })
     }
 
-    /// The steps of all snapshots, ascending.
+    /// The steps of all snapshots, ascending. A new run makes sure that there are none before it starts
+    /// its logs, which would overwrite those of the run that is there.
     ///
     /// # Errors
     /// [`SnapshotError::Read`].
