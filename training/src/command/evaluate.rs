@@ -81,6 +81,10 @@ pub struct Arguments {
     /// Also the full image, the centre box, and class-activation maps of the same encoder.
     #[arg(long)]
     baselines: bool,
+    /// Take the class-activation maps of this classifier, which needs no decoder: that of before the
+    /// training, say, whose maps are better.
+    #[arg(long, value_name = "FILE", requires = "baselines")]
+    activation_model: Option<PathBuf>,
     /// A row a model, and their mean, least and largest, instead of all numbers of each.
     #[arg(long)]
     summary: bool,

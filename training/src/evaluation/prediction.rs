@@ -75,6 +75,8 @@ pub struct Scores {
     pub by_resize: Vec<Vec<PictureScore>>,
     /// Pictures that could not be read, and why.
     pub problems: Vec<String>,
+    /// Whether all pictures are stored as squares, so that cropping and stretching are the same.
+    pub square: bool,
 }
 
 impl Scores {
@@ -111,7 +113,7 @@ pub fn evaluate(
     ensure!(options.batch > 0, "a batch has at least one picture");
     let workers = options.workers.max(1);
     let (scored, results) = unbounded();
-    let problems = std::thread::scope(|scope| {
+    let (problems, square) = std::thread::scope(|scope| {
         let (jobs, next_job) = unbounded();
         let (loaded, inputs) = unbounded();
         let (masks, next_mask) = bounded::<Prediction>(2 * options.batch);
@@ -171,6 +173,7 @@ pub fn evaluate(
         pictures,
         by_resize,
         problems,
+        square,
     })
 }
 
@@ -266,18 +269,20 @@ struct Batch {
 }
 
 impl Feeder<'_> {
-    /// Runs all pictures through the network; returns those that cannot be read.
+    /// Runs all pictures through the network; returns those that cannot be read, and whether all others
+    /// are squares.
     fn run(
         self,
         predict: &mut dyn FnMut(usize, &[u8], &mut Output) -> casm::Result<()>,
         watch: &dyn Fn(usize),
-    ) -> anyhow::Result<Vec<String>> {
+    ) -> anyhow::Result<(Vec<String>, bool)> {
         let count = self.set.pictures.len();
         // Enough that the network need not wait, and no more than that in memory.
         let ahead = 2 * self.options.batch + self.options.workers;
         let mut jobs = 0..count;
         let mut early = BTreeMap::new();
         let mut problems = Vec::new();
+        let mut square = true;
         let mut batch = Batch::default();
         let mut output = Output::default();
         let mut unreported = 0;
@@ -297,6 +302,7 @@ impl Feeder<'_> {
             match loaded {
                 Err(error) => problems.push(format!("{error:#}")),
                 Ok(Loaded { stored, inputs }) => {
+                    square &= stored.0 == stored.1;
                     for input in inputs {
                         batch.items.push((index, stored, input.resizes));
                         batch.pixels.extend_from_slice(&input.pixels);
@@ -312,7 +318,7 @@ impl Feeder<'_> {
             self.predict(&mut batch, &mut output, predict)?;
         }
         watch(unreported);
-        Ok(problems)
+        Ok((problems, square))
     }
 
     fn predict(

@@ -89,6 +89,9 @@ pub fn text(
     for note in &set.notes {
         text += &format!("note: {note}\n");
     }
+    if arguments.resizes().len() > 1 && subjects.iter().all(|subject| subject.square) {
+        text += "note: all pictures are stored as squares: cropped and stretched they are the same\n";
+    }
     text += "Shares in %, in brackets 95 % intervals by bootstrap over pictures.\n";
     if arguments.summary {
         text += &summary_tables(subjects);
