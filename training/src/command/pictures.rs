@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
-
-/// File name endings that are looked for in folders.
-const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+use casm_training::picture::{self, ENDINGS};
+use image::RgbImage;
 
 /// A picture to be read, and the name that its outputs get.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +32,7 @@ pub fn find(inputs: &[String]) -> anyhow::Result<Vec<PictureFile>> {
             if files.len() == before {
                 bail!(
                     "folder '{input}' holds no pictures ({})",
-                    EXTENSIONS.join(", ")
+                    ENDINGS.join(", ")
                 );
             }
         } else if !path.exists() && input.contains(['*', '?', '[']) {
@@ -71,15 +69,11 @@ fn list(root: &Path, folder: &Path, files: &mut Vec<PictureFile>) -> anyhow::Res
         .with_context(unlisted)?;
     entries.sort();
     for path in entries {
-        let ending = path
-            .extension()
-            .and_then(|ending| ending.to_str())
-            .unwrap_or_default()
-            .to_lowercase();
+        let named_so = picture::has_ending(&path.to_string_lossy());
         // A link to a folder is not followed: it may lead back here.
         if path.is_dir() && !path.is_symlink() {
             list(root, &path, files)?;
-        } else if EXTENSIONS.contains(&ending.as_str()) && path.is_file() {
+        } else if named_so && path.is_file() {
             let stem = path.strip_prefix(root).unwrap_or(&path).with_extension("");
             files.push(PictureFile { path, stem });
         }
@@ -106,21 +100,13 @@ fn distinct(mut files: Vec<PictureFile>) -> Vec<PictureFile> {
 /// # Errors
 /// Names the file and what is wrong with it.
 pub fn read(path: &Path) -> anyhow::Result<RgbImage> {
-    let open = || -> anyhow::Result<DynamicImage> {
+    let open = || -> anyhow::Result<RgbImage> {
         if path.is_dir() {
             bail!("it is a folder");
         }
-        // The kind is told by content, because endings lie.
-        let mut decoder = ImageReader::open(path)?
-            .with_guessed_format()?
-            .into_decoder()?;
-        let orientation = decoder.orientation()?;
-        let mut picture = DynamicImage::from_decoder(decoder)?;
-        picture.apply_orientation(orientation);
-        Ok(picture)
+        picture::decode(&std::fs::read(path)?)
     };
-    let picture = open().with_context(|| format!("picture '{}' cannot be read", path.display()))?;
-    Ok(picture.into_rgb8())
+    open().with_context(|| format!("picture '{}' cannot be read", path.display()))
 }
 
 #[cfg(test)]

@@ -1,9 +1,5 @@
-use std::io::Write;
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
-
 use super::*;
+use crate::dataset::fixture::{gzip, write_folder};
 
 /// Every thread of a loader reads from the same archive.
 const fn shared<T: Send + Sync>() {}
@@ -32,12 +28,6 @@ fn tar() -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
 fn open(folder: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<Archive> {
     let path = folder.join(name);
     std::fs::write(&path, bytes).unwrap();
@@ -52,16 +42,13 @@ fn message(outcome: anyhow::Result<impl Sized>) -> String {
 fn folder_tar_and_compressed_tar_look_the_same() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("folder");
-    for (name, content) in [
+    let files = [
         ("b/two.txt", "two"),
         ("a.txt", "second"),
         ("b/empty", ""),
         (LONG, "long"),
-    ] {
-        let path = folder.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, content).unwrap();
-    }
+    ];
+    write_folder(&folder, files.map(|(name, content)| (name, content.into())));
     for archive in [
         Archive::open(&folder).unwrap(),
         open(home.path(), "x.tar", &tar()).unwrap(),
