@@ -18,8 +18,8 @@ const ACTIVATION_SWEEP: [f32; 7] = [0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4];
 
 /// A model and its numbers.
 pub struct Subject {
-    /// The checkpoint's file, or "the built-in model".
-    pub origin: String,
+    /// The model as it was named, or "the built-in model".
+    pub name: String,
     /// "MobileNetV2".
     pub encoder: String,
     pub engine: EngineDescription,
@@ -32,23 +32,24 @@ pub struct Subject {
     pub report: Report,
 }
 
-/// Opens the models; each must have a decoder.
-pub fn checkpoints(models: &[PathBuf]) -> anyhow::Result<Vec<Checkpoint>> {
+/// Opens the models, each with its name; each must have a decoder.
+pub fn checkpoints(models: &[PathBuf]) -> anyhow::Result<Vec<(String, Checkpoint)>> {
     let mut checkpoints = Vec::new();
     for model in models {
-        checkpoints.push(Checkpoint::open(checkpoint_file(model)?)?);
+        let checkpoint = Checkpoint::open(checkpoint_file(model)?)?;
+        checkpoints.push((model.display().to_string(), checkpoint));
     }
     if models.is_empty() {
-        checkpoints.push(Checkpoint::built_in()?);
+        checkpoints.push(("the built-in model".to_owned(), Checkpoint::built_in()?));
     }
-    for checkpoint in &checkpoints {
+    for (_, checkpoint) in &checkpoints {
         checkpoint.header().require_decoder(checkpoint.origin())?;
     }
     Ok(checkpoints)
 }
 
 /// The checkpoint of a run's folder; a file is itself.
-fn checkpoint_file(model: &Path) -> anyhow::Result<PathBuf> {
+pub fn checkpoint_file(model: &Path) -> anyhow::Result<PathBuf> {
     if !model.is_dir() {
         return Ok(model.to_owned());
     }
@@ -56,11 +57,17 @@ fn checkpoint_file(model: &Path) -> anyhow::Result<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(model).with_context(unlisted)? {
         let path = entry.with_context(unlisted)?.path();
-        if path.extension().is_some_and(|ending| ending == "safetensors") {
+        if path
+            .extension()
+            .is_some_and(|ending| ending == "safetensors")
+        {
             files.push(path);
         }
     }
-    if let Some(model) = files.iter().find(|path| path.ends_with("model.safetensors")) {
+    if let Some(model) = files
+        .iter()
+        .find(|path| path.ends_with("model.safetensors"))
+    {
         return Ok(model.clone());
     }
     match &files[..] {
@@ -77,7 +84,8 @@ fn checkpoint_file(model: &Path) -> anyhow::Result<PathBuf> {
 impl Subject {
     /// Runs `checkpoint` over the set. `bootstrap` is made for the first model, and used for all.
     pub fn evaluate(
-        checkpoint: Checkpoint,
+        name: String,
+        checkpoint: &Checkpoint,
         set: &AnnotatedSet,
         arguments: &Arguments,
         bootstrap: &mut Option<Bootstrap>,
@@ -103,14 +111,15 @@ impl Subject {
 
         let named = || format!("{} was not evaluated", checkpoint.origin());
         let mut engine = casm::open_engine(
-            &checkpoint,
+            checkpoint,
             &EngineOptions {
                 device: arguments.device,
                 precision: arguments.precision(),
                 threads: arguments.threads,
             },
         )?;
-        let run = &mut |batch, pixels: &[u8], output: &mut Output| engine.run(batch, pixels, output);
+        let run =
+            &mut |batch, pixels: &[u8], output: &mut Output| engine.run(batch, pixels, output);
         let scores = scores(set, &mut options, run, "pictures").with_context(named)?;
         let description = engine.description().clone();
         // Its threads would compete with those of what comes.
@@ -131,7 +140,7 @@ impl Subject {
             let classifier = classifier.map(Checkpoint::open).transpose()?;
             add_activation_maps(
                 &mut report,
-                classifier.as_ref().unwrap_or(&checkpoint),
+                classifier.as_ref().unwrap_or(checkpoint),
                 set,
                 arguments,
                 &options,
@@ -140,7 +149,7 @@ impl Subject {
         }
         let class_name = |logit: usize| header.classes.get(logit).cloned().unwrap_or_default();
         Ok(Subject {
-            origin: checkpoint.origin().to_owned(),
+            name,
             encoder: header.network.encoder.name(),
             engine: description,
             classes: logits.map(|logits| logits.into_iter().map(class_name).collect()),
@@ -194,7 +203,10 @@ fn scores(
     let watch = |pictures: usize| progress.inc(pictures as u64);
     let mut scores = evaluate(set, options, predict, &watch)?;
     progress.finish_and_clear();
-    let stretch = options.resizes.iter().position(|&resize| resize == Resize::Stretch);
+    let stretch = options
+        .resizes
+        .iter()
+        .position(|&resize| resize == Resize::Stretch);
     if let Some(stretch) = stretch.filter(|_| scores.square) {
         scores.by_resize = vec![scores.by_resize.swap_remove(stretch)];
         options.resizes = vec![Resize::Stretch];
