@@ -2,7 +2,7 @@
 //! sample of ILSVRC's validation pictures where it is at hand.
 
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use casm::mask::Binarization;
@@ -10,7 +10,7 @@ use casm::{Checkpoint, Resize};
 use casm_tests::program;
 use casm_training::evaluation::annotated::{Layout, Split};
 use casm_training::evaluation::{
-    AnnotatedPicture, AnnotatedSet, Annotation, Location, Options, Rule, Scores, evaluate,
+    AnnotatedPicture, AnnotatedSet, Annotation, Location, Options, Predict, Rule, Scores, evaluate,
 };
 use image::{Rgb, RgbImage};
 use serde_json::Value;
@@ -543,11 +543,10 @@ fn broken_pictures_are_named_and_left_out_and_broken_networks_refused() {
         left.problems
     );
 
-    let refused =
-        |predict: &mut dyn FnMut(usize, &[u8], &mut casm::engine::Output) -> casm::Result<()>| {
-            let refused = evaluate(&set, &options, predict, &|_| ()).expect_err("unusable");
-            format!("{refused:#}")
-        };
+    let refused = |predict: &mut Predict<'_>| {
+        let refused = evaluate(&set, &options, predict, &|_| ()).expect_err("unusable");
+        format!("{refused:#}")
+    };
     let nan = refused(&mut |_, _, output| {
         output.masks = vec![f32::NAN; 64];
         Ok(())
@@ -783,29 +782,14 @@ fn what_cannot_be_evaluated_is_refused_with_exit_code_two() {
     );
 }
 
-/// The sample of ILSVRC's validation pictures, if it is at hand.
-fn sample() -> Option<PathBuf> {
-    let data = std::env::var_os("CASM_TEST_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
-    let sample = data.join("ilsvrc-val-650-dev.tar");
-    if sample.is_file() {
-        return Some(sample);
-    }
-    eprintln!(
-        "skipped: {} is not there; CASM_TEST_DATA names its folder",
-        sample.display()
-    );
-    None
-}
-
 /// On all 650 pictures the built-in model has LE 32.6 and top-1 70.5 (its provenance), the full image 52.2
 /// and the centre box 37.7 on the 1300 that they are half of. Of 65 the standard error is 5.8 points;
 /// bounds are three of these.
 #[test]
 fn the_built_in_model_does_on_real_pictures_what_its_provenance_says() {
-    let Some(sample) = sample() else { return };
+    let Some(sample) = casm_tests::data::file("ilsvrc-val-650-dev.tar") else {
+        return;
+    };
     let out = tempfile::tempdir().expect("a temporary folder");
     let json = out.path().join("out.json");
     let output = casm(&[

@@ -84,7 +84,7 @@ pub struct Arguments {
     #[arg(long)]
     baselines: bool,
     /// Take the class-activation maps of this classifier, which needs no decoder: that of before the
-    /// training, say, whose maps are better.
+    /// training, say.
     #[arg(long, value_name = "FILE", requires = "baselines")]
     activation_model: Option<PathBuf>,
     /// A row a model, and their mean, least and largest, instead of all numbers of each.

@@ -38,7 +38,7 @@ pub use annotation::Annotation;
 pub use bootstrap::{Bootstrap, Estimate};
 pub use options::Options;
 pub use picture_score::{PictureScore, Toy};
-pub use prediction::evaluate;
+pub use prediction::{Predict, evaluate};
 pub use report::Report;
 pub use rule::Rule;
 pub use score::{BoxScore, ClassificationScore, LocalizationScore};

@@ -21,11 +21,14 @@ use feeder::Feeder;
 
 const DIED: &str = "a thread that decodes or scores pictures has died; please report this";
 
+/// A network as it is seen from here, of the form of [`Engine::run`](casm::Engine::run): a number of
+/// pictures, their pixels `[N, S, S, 3]`, and where masks `[N, s, s]`, S a multiple of s, and logits `[N,
+/// classes]` go.
+pub type Predict<'a> = dyn FnMut(usize, &[u8], &mut Output) -> casm::Result<()> + 'a;
+
 /// Shows the set's pictures to a network and scores its masks.
 ///
-/// `predict` has the form of [`Engine::run`](casm::Engine::run): a number of pictures, their pixels `[N, S,
-/// S, 3]`, and where masks `[N, s, s]`, S a multiple of s, and logits `[N, classes]` go. `watch` is called
-/// after each batch with the number of pictures in it.
+/// `watch` is called after each batch with the number of pictures in it.
 ///
 /// # Errors
 /// `predict` fails, or gives values that are not finite or too few or many; no picture can be read.
@@ -33,7 +36,7 @@ const DIED: &str = "a thread that decodes or scores pictures has died; please re
 pub fn evaluate(
     set: &AnnotatedSet,
     options: &Options,
-    predict: &mut dyn FnMut(usize, &[u8], &mut Output) -> casm::Result<()>,
+    predict: &mut Predict<'_>,
     watch: &dyn Fn(usize),
 ) -> anyhow::Result<Scores> {
     ensure!(options.batch > 0, "a batch has at least one picture");

@@ -62,11 +62,8 @@ impl Parts {
             let is_member = |class: usize| {
                 let known = [set.classes[class].name.as_str(), model_name(class)];
                 members.iter().any(|member| {
-                    let same = |known: &&str| {
-                        !known.is_empty()
-                            && (member == known || first_word(member) == first_word(known))
-                    };
-                    known.iter().any(|known| same(&known))
+                    let member = wordnet_id(member);
+                    !member.is_empty() && known.iter().any(|known| wordnet_id(known) == member)
                 })
             };
             let member: Vec<bool> = (0..set.classes.len()).map(is_member).collect();
@@ -85,8 +82,8 @@ impl Parts {
     }
 }
 
-/// The WordNet id of `n01440764 tench`; a name of several words is meant as a whole.
-fn first_word(name: &str) -> &str {
+/// `n01440764 tench` → `n01440764`; names without an id are meant as a whole.
+fn wordnet_id(name: &str) -> &str {
     match name.split_once(' ') {
         Some((word, _)) if word.len() == 9 && word.starts_with('n') => word,
         _ => name,

@@ -7,7 +7,7 @@ use casm::engine::{EngineDescription, Output};
 use casm::network::Upsample;
 use casm::{Checkpoint, EngineOptions, Resize};
 use casm_training::evaluation::{
-    ActivationMap, AnnotatedSet, Bootstrap, Options, Report, Rule, Scores, evaluate,
+    ActivationMap, AnnotatedSet, Bootstrap, Options, Predict, Report, Rule, Scores, evaluate,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -196,7 +196,7 @@ fn add_activation_maps(
 fn scores(
     set: &AnnotatedSet,
     options: &mut Options,
-    predict: &mut dyn FnMut(usize, &[u8], &mut Output) -> casm::Result<()>,
+    predict: &mut Predict<'_>,
     what: &'static str,
 ) -> anyhow::Result<Scores> {
     let progress = progress_bar(set.pictures.len(), what);

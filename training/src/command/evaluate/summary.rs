@@ -83,12 +83,7 @@ pub fn summary_tables(subjects: &[Subject]) -> String {
             let cells = std::iter::once(subject.name.clone());
             table.row(cells.chain(measures.iter().map(cell)));
         }
-        let rows: [(&str, fn(&Summary) -> f64); 3] = [
-            ("mean", |summary| summary.mean),
-            ("least", |summary| summary.min),
-            ("largest", |summary| summary.max),
-        ];
-        for (name, value) in rows {
+        for (index, name) in ["mean", "least", "largest"].into_iter().enumerate() {
             let cell = |&measure: &Measure| {
                 let of_cell = |summary: &&Summary| {
                     summary.resize == error.resize
@@ -97,7 +92,8 @@ pub fn summary_tables(subjects: &[Subject]) -> String {
                 };
                 let summary = summaries.iter().find(of_cell);
                 summary.map_or(String::new(), |summary| {
-                    format!("{:.1}", 100.0 * value(summary))
+                    let value = [summary.mean, summary.min, summary.max][index];
+                    format!("{:.1}", 100.0 * value)
                 })
             };
             if !summaries.is_empty() {

@@ -8,7 +8,7 @@ use casm::engine::Output;
 use crossbeam::channel::{Receiver, Sender};
 
 use super::super::{AnnotatedSet, Options};
-use super::{DIED, Loaded, Prediction};
+use super::{DIED, Loaded, Predict, Prediction};
 
 /// Its ends of the channels.
 pub struct Feeder<'a> {
@@ -32,7 +32,7 @@ impl Feeder<'_> {
     /// are squares.
     pub fn run(
         self,
-        predict: &mut dyn FnMut(usize, &[u8], &mut Output) -> casm::Result<()>,
+        predict: &mut Predict<'_>,
         watch: &dyn Fn(usize),
     ) -> anyhow::Result<(Vec<String>, bool)> {
         let count = self.set.pictures.len();
@@ -84,7 +84,7 @@ impl Feeder<'_> {
         &self,
         batch: &mut Batch,
         output: &mut Output,
-        predict: &mut dyn FnMut(usize, &[u8], &mut Output) -> casm::Result<()>,
+        predict: &mut Predict<'_>,
     ) -> anyhow::Result<()> {
         let count = batch.items.len();
         predict(count, &batch.pixels, output)?;
