@@ -39,6 +39,14 @@ type Corners = [i32; 4];
 pub struct LevelSet([u64; 4]);
 
 impl LevelSet {
+    /// Found at one threshold only.
+    #[cfg(test)]
+    pub(super) fn at(level: usize) -> LevelSet {
+        let mut set = LevelSet::default();
+        set.insert(level);
+        set
+    }
+
     fn insert(&mut self, level: usize) {
         self.0[level / 64] |= 1 << (level % 64);
     }

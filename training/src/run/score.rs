@@ -8,7 +8,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::config::WatchConfig;
 use crate::alternating::Batch;
-use crate::evaluation::{AnnotatedSet, ClassificationScore, Location, Options, evaluate};
+use crate::evaluation::{AnnotatedSet, Location, Options, evaluate};
 use crate::log::ScoreRecord;
 use crate::thinning::Place;
 
@@ -74,25 +74,17 @@ impl Scorer {
             Ok(())
         };
         let scores = evaluate(&self.set, &self.options, &mut predict, &|_| ())?;
-        let class = |right: fn(&ClassificationScore) -> bool| {
-            let share = scores.mean(|score| f64::from(score.class.as_ref().is_some_and(right)));
-            self.options.logits.as_ref().map(|_| share)
-        };
-        let official = scores.mean(|score| {
-            let found = score.found.first().is_some_and(|&found| found);
-            let right = score.class.as_ref().is_some_and(|class| class.top1);
-            f64::from(!(found && right))
-        });
+        let summary = scores.summary();
         Ok(ScoreRecord {
             step: place.step,
             epoch: place.epoch,
             images: scores.pictures.len() as u64,
-            localization_error: Some(scores.localization_error()),
-            official_metric: self.options.logits.as_ref().map(|_| official),
-            f1: Some(scores.mean(|score| score.f1)),
-            top1: class(|class| class.top1),
-            top5: class(|class| class.top5),
-            mask_mean: Some(scores.mean(|score| score.mask.mean)),
+            localization_error: Some(summary.localization_error),
+            official_metric: summary.official_metric,
+            f1: Some(summary.f1),
+            top1: summary.top1,
+            top5: summary.top5,
+            mask_mean: Some(summary.mask_mean),
         })
     }
 }

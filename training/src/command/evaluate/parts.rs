@@ -10,9 +10,6 @@ use casm_training::evaluation::{AnnotatedSet, Bootstrap, Estimate};
 use super::Arguments;
 use super::subject::Subject;
 
-/// Subset → names of its classes.
-pub type Subsets = BTreeMap<String, Vec<String>>;
-
 /// Parts of the pictures, by class and by subset; empty if not asked for.
 #[derive(Debug, Default, serde::Serialize)]
 pub struct Parts {
@@ -24,21 +21,6 @@ pub struct Parts {
     pub pictures_in_no_subset: usize,
 }
 
-/// Reads `--per-subset`.
-///
-/// # Errors
-/// Names the file and what is wrong with it.
-pub fn read_subsets(path: &Path) -> anyhow::Result<Subsets> {
-    let read = || -> anyhow::Result<Subsets> {
-        let text = std::fs::read_to_string(path)?;
-        let subsets: Subsets = serde_json::from_str(&text)
-            .context("it is no JSON object of lists: {\"A\": [\"n01440764\", …], …}")?;
-        ensure!(!subsets.is_empty(), "it has no subset");
-        Ok(subsets)
-    };
-    read().with_context(|| format!("subsets '{}' cannot be used", path.display()))
-}
-
 impl Parts {
     /// The parts that were asked for.
     ///
@@ -48,7 +30,7 @@ impl Parts {
         subject: &Subject,
         set: &AnnotatedSet,
         arguments: &Arguments,
-        subsets: Option<&Subsets>,
+        subsets: Option<&BTreeMap<String, Vec<String>>>,
         bootstrap: &Bootstrap,
     ) -> anyhow::Result<Parts> {
         let report = &subject.report;
@@ -80,11 +62,8 @@ impl Parts {
             let is_member = |class: usize| {
                 let known = [set.classes[class].name.as_str(), model_name(class)];
                 members.iter().any(|member| {
-                    let same = |known: &&str| {
-                        !known.is_empty()
-                            && (member == known || first_word(member) == first_word(known))
-                    };
-                    known.iter().any(|known| same(&known))
+                    let member = wordnet_id(member);
+                    !member.is_empty() && known.iter().any(|known| wordnet_id(known) == member)
                 })
             };
             let member: Vec<bool> = (0..set.classes.len()).map(is_member).collect();
@@ -103,8 +82,8 @@ impl Parts {
     }
 }
 
-/// The WordNet id of `n01440764 tench`; a name of several words is meant as a whole.
-fn first_word(name: &str) -> &str {
+/// `n01440764 tench` → `n01440764`; names without an id are meant as a whole.
+fn wordnet_id(name: &str) -> &str {
     match name.split_once(' ') {
         Some((word, _)) if word.len() == 9 && word.starts_with('n') => word,
         _ => name,
@@ -137,7 +116,7 @@ pub fn write_csv(path: &Path, subjects: &[Subject], parts: &[Parts]) -> anyhow::
                     estimate.map_or(String::new(), |estimate| format!("{:.6}", value(estimate)))
                 };
                 let mut row = vec![
-                    subject.origin.clone(),
+                    subject.name.clone(),
                     part.name.clone(),
                     part.pictures.to_string(),
                 ];
