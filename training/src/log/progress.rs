@@ -155,10 +155,10 @@ mod tests {
             images_per_second: 12.34,
             data_wait_share: 0.021,
             classifier_clean_loss: Some(1.5),
-            mapping_loss: -0.25,
-            mask_mean: 0.316,
-            confused_rate: 0.45,
-            lambda: 10.0,
+            mapping_loss: Some(-0.25),
+            mask_mean: Some(0.316),
+            confused_rate: Some(0.45),
+            lambda: Some(10.0),
             ..StepRecord::default()
         };
         assert_eq!(
