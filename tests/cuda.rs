@@ -3,7 +3,7 @@
 
 use casm::engine::Output;
 use casm::{Checkpoint, Device, EngineOptions, Precision};
-use casm_tests::golden;
+use casm_tests::{golden, step};
 
 fn run(device: Device, precision: Precision) -> Output {
     let checkpoint = Checkpoint::built_in().expect("valid");
@@ -80,4 +80,18 @@ fn auto_takes_the_gpu_and_a_missing_one_is_named() {
         .expect("there are not a hundred GPUs")
         .to_string();
     assert!(error.contains("cuda:99"), "{error}");
+}
+
+#[test]
+fn the_alternating_step_on_the_gpu_is_the_released_codes() {
+    let cuda = casm::device::resolve(Device::Cuda(0)).expect("a GPU and a CUDA build of libtorch");
+    for scenario in [
+        "L_entropy",
+        "L_classification",
+        "L100_confuser",
+        "F_entropy",
+        "F_classification",
+    ] {
+        step::check(scenario, cuda);
+    }
 }

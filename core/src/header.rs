@@ -167,7 +167,7 @@ impl Header {
             Some(_) => Ok(()),
             None => Err(Error::Checkpoint {
                 origin: origin.to_owned(),
-                reason: "it is a classifier without a decoder and makes no masks; use a model whose decoder has been trained".to_owned(),
+                reason: "it is a classifier without a decoder and makes no masks; `casm train --init` gives it one".to_owned(),
             }),
         }
     }

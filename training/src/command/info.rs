@@ -77,8 +77,20 @@ fn describe(checkpoint: &Checkpoint) -> Vec<(&'static str, String)> {
     let decoder = match &network.decoder {
         Some(decoder) => {
             let upsample = format!("{:?}", decoder.upsample).to_lowercase();
+            let taps = match &decoder.taps[..] {
+                [] => "all taps".to_owned(),
+                taps => format!("taps {taps:?}"),
+            };
+            let first = match decoder.convolve_first {
+                true => ", the first through a convolution too",
+                false => "",
+            };
+            let of = match network.separate_encoder {
+                true => " of an encoder of its own",
+                false => "",
+            };
             format!(
-                "{} channels a tap, {upsample} enlargement of the mask",
+                "{taps}{of}{first}, {} channels a tap, {upsample} enlargement of the mask",
                 decoder.channels
             )
         }
