@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::figure::{
     Models, NetworkArguments, PictureArguments, ResizeArgument, check_writable, checkpoints_in,
-    progress_bar, square, write,
+    progress_bar, report, square, write,
 };
 
 /// Pictures that are decoded and masked together.
@@ -88,10 +88,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                     inputs.push(square(&picture, arguments.resize.into(), study.size));
                     used.push(index);
                 }
-                Err(error) => {
-                    progress.suspend(|| eprintln!("casm: {error:#}"));
-                    problems.push(format!("{error:#}"));
-                }
+                Err(error) => problems.push(format!("{error:#}")),
             }
         }
         study.add(&inputs, &used, &set)?;
@@ -99,7 +96,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     progress.finish_and_clear();
     let confusions = study.tally.confusions();
-    ensure!(!confusions.is_empty(), "no picture could be used");
+    ensure!(
+        !confusions.is_empty(),
+        "no picture could be used: {}",
+        problems.first().map_or("there is none", String::as_str)
+    );
 
     if let Some(path) = &arguments.csv {
         write(path, csv(&confusions)?)?;
@@ -121,11 +122,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let written = std::io::stdout().write_all(text.as_bytes());
     written.context("standard output cannot be written")?;
-    if problems.is_empty() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    eprintln!("casm: {} pictures could not be used", problems.len());
-    Ok(ExitCode::FAILURE)
+    Ok(report(&problems))
 }
 
 /// Masks, classifiers, and what has come out so far.
