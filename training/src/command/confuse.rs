@@ -304,9 +304,7 @@ fn csv(confusions: &[Confusion]) -> anyhow::Result<Vec<u8>> {
     for row in confusions {
         writer.serialize(row)?;
     }
-    Ok(writer
-        .into_inner()
-        .context("the table cannot be finished")?)
+    writer.into_inner().context("the table cannot be finished")
 }
 
 fn table(confusions: &[Confusion]) -> String {
