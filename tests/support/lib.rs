@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub mod clips;
+pub mod data;
 pub mod golden;
 pub mod gst;
 pub mod picture;

@@ -3,6 +3,7 @@
 mod json;
 mod parts;
 pub(super) mod subject;
+mod summary;
 mod table;
 mod tables;
 
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use casm::{Device, Precision, Resize};
+use casm_training::dataset::read_subsets;
 use casm_training::evaluation::annotated::Split;
 use casm_training::evaluation::{AnnotatedSet, Bootstrap, Location, Rule};
 
@@ -81,13 +83,18 @@ pub struct Arguments {
     /// Also the full image, the centre box, and class-activation maps of the same encoder.
     #[arg(long)]
     baselines: bool,
+    /// Take the class-activation maps of this classifier, which needs no decoder: that of before the
+    /// training, say, whose maps are better.
+    #[arg(long, value_name = "FILE", requires = "baselines")]
+    activation_model: Option<PathBuf>,
     /// A row a model, and their mean, least and largest, instead of all numbers of each.
     #[arg(long)]
     summary: bool,
     /// Worst and best classes; all of them go to FILE as CSV.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     per_class: Option<Option<PathBuf>>,
-    /// Numbers of each subset of classes (Table 3): a JSON object, subset → list of classes.
+    /// Numbers of each subset of classes (Table 3): a JSON object, subset → list of classes, as
+    /// `casm split-classes` writes it.
     #[arg(long, value_name = "FILE")]
     per_subset: Option<PathBuf>,
     /// Resamples of the bootstrap that gives the intervals.
@@ -178,7 +185,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let subsets = arguments
         .per_subset
         .as_deref()
-        .map(parts::read_subsets)
+        .map(read_subsets)
         .transpose()?;
     // Models before data: they are opened faster, and either may be mistyped.
     let checkpoints = subject::checkpoints(&arguments.model)?;
@@ -195,8 +202,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let mut bootstrap: Option<Bootstrap> = None;
     let mut subjects = Vec::new();
-    for checkpoint in checkpoints {
-        subjects.push(Subject::evaluate(checkpoint, &set, arguments, &mut bootstrap)?);
+    for (name, checkpoint) in checkpoints {
+        let subject = Subject::evaluate(name, &checkpoint, &set, arguments, &mut bootstrap)?;
+        subjects.push(subject);
     }
     let bootstrap = bootstrap.context("no model was evaluated")?;
     let difference = match &subjects[..] {
@@ -215,14 +223,24 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         parts::write_csv(path, &subjects, &parts)?;
     }
     if let Some(path) = &arguments.json {
-        json::write(path, arguments, &set, &subjects, difference.as_deref(), &parts)?;
+        json::write(
+            path,
+            arguments,
+            &set,
+            &subjects,
+            difference.as_deref(),
+            &parts,
+        )?;
     }
     Ok(report_problems(&set, &subjects))
 }
 
 /// Names what could not be used; pictures that no model could read once.
 fn report_problems(set: &AnnotatedSet, subjects: &[Subject]) -> ExitCode {
-    let unread = subjects.iter().take(1).flat_map(|subject| &subject.problems);
+    let unread = subjects
+        .iter()
+        .take(1)
+        .flat_map(|subject| &subject.problems);
     let problems: Vec<&String> = set.problems.iter().chain(unread).collect();
     for problem in problems.iter().take(SHOWN_PROBLEMS) {
         eprintln!("casm: {problem}");

@@ -209,7 +209,12 @@ fn open_archives(path: &Path) -> anyhow::Result<Vec<Archive>> {
         path.display()
     );
     let open = |name: &&str| Archive::open(&path.join(name));
-    shards.iter().map(open).collect()
+    let opened: Result<Vec<_>, _> = shards.iter().map(open).collect();
+    // All stay open, and the usual limit is 1024.
+    opened.with_context(|| {
+        let count = shards.len();
+        format!("of {count} archives; raise `ulimit -n` if these are too many open files")
+    })
 }
 
 #[cfg(test)]

@@ -100,10 +100,7 @@ fn last_weight(network: &Network) -> Option<String> {
     is_linear.then_some(parameter.name)
 }
 
-fn normalisation(
-    input: &InputConfig,
-    device: tch::Device,
-) -> Result<(Tensor, Tensor), TchError> {
+fn normalisation(input: &InputConfig, device: tch::Device) -> Result<(Tensor, Tensor), TchError> {
     let per_channel = |values: &[f32; 3]| {
         Tensor::f_from_slice(values)?
             .f_reshape([1, 3, 1, 1])?

@@ -204,7 +204,10 @@ impl AnnotatedSet {
 
     /// Number of boxes.
     pub fn boxes(&self) -> usize {
-        let counts = self.pictures.iter().map(|picture| picture.annotations.len());
+        let counts = self
+            .pictures
+            .iter()
+            .map(|picture| picture.annotations.len());
         counts.sum()
     }
 

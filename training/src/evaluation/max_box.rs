@@ -39,6 +39,14 @@ type Corners = [i32; 4];
 pub struct LevelSet([u64; 4]);
 
 impl LevelSet {
+    /// Found at one threshold only.
+    #[cfg(test)]
+    pub(super) fn at(level: usize) -> LevelSet {
+        let mut set = LevelSet::default();
+        set.insert(level);
+        set
+    }
+
     fn insert(&mut self, level: usize) {
         self.0[level / 64] |= 1 << (level % 64);
     }
@@ -91,8 +99,7 @@ impl MaxBoxScore {
 /// As wsolevaluation does it: multiplied before it is divided, which [`Annotation::to_input`] does the
 /// other way round, and rounding makes a pixel of it now and then.
 pub fn to_stretched(annotation: Annotation, width: u32, height: u32, size: u32) -> Annotation {
-    let carry =
-        |edge: i32, side: u32| (f64::from(edge) * f64::from(size) / f64::from(side)) as i32;
+    let carry = |edge: i32, side: u32| (f64::from(edge) * f64::from(size) / f64::from(side)) as i32;
     Annotation {
         xmin: carry(annotation.xmin, width),
         ymin: carry(annotation.ymin, height),

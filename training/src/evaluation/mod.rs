@@ -4,11 +4,13 @@
 //! |---|---|---|
 //! | [`annotated`] | folders and archives → pictures with ground-truth boxes | section 5.1 |
 //! | [`annotation`] | ground-truth boxes: original picture → network input | section 5.1 |
+//! | [`options`] | what is measured | |
 //! | [`prediction`] | pictures → masks → scores, with any network behind a closure | section 5.1 |
 //! | [`rule`] | mask → box, by several rules | Eq. 9 |
 //! | [`score`] | LE, OM and F1 of one picture; classification of one picture | Eq. 10, Tables 1 and 2, Figure 3 |
 //! | [`statistics`] | average, spread, entropy and total variation of masks | section 6.1 |
 //! | [`picture_score`] | all of these for one picture, and boxes that need no network | |
+//! | [`scores`] | all pictures, and their means | Tables 1 and 2 |
 //! | [`max_box`] | MaxBoxAcc and MaxBoxAccV2, today's protocol | |
 //! | [`activation_map`] | class-activation maps of the same encoder, to compare with | |
 //! | [`bootstrap`] | confidence intervals | |
@@ -21,22 +23,26 @@ pub mod annotated;
 pub mod annotation;
 pub mod bootstrap;
 pub mod max_box;
+pub mod options;
 pub mod picture_score;
 pub mod prediction;
 pub mod report;
 pub mod rule;
 pub mod score;
+pub mod scores;
 pub mod statistics;
 
 pub use activation_map::ActivationMap;
 pub use annotated::{AnnotatedPicture, AnnotatedSet, Location};
 pub use annotation::Annotation;
 pub use bootstrap::{Bootstrap, Estimate};
+pub use options::Options;
 pub use picture_score::{PictureScore, Toy};
-pub use prediction::{Options, Scores, evaluate};
+pub use prediction::evaluate;
 pub use report::Report;
 pub use rule::Rule;
 pub use score::{BoxScore, ClassificationScore, LocalizationScore};
+pub use scores::{Scores, Summary};
 pub use statistics::{MaskStatistics, RunningStatistics, Statistics};
 
 /// A weighted average that grows.

@@ -63,7 +63,8 @@ impl Toy {
             let rows = inside.y..inside.bottom();
             columns.contains(&x) && rows.contains(&y)
         };
-        let values = (0..size).flat_map(|y| (0..size).map(move |x| f32::from(u8::from(within(x, y)))));
+        let values =
+            (0..size).flat_map(|y| (0..size).map(move |x| f32::from(u8::from(within(x, y)))));
         Mask {
             width: size as usize,
             height: size as usize,
@@ -115,7 +116,8 @@ impl PictureScore {
         let toy = |toy: Toy| score(&toy.mask(size), Some(&toy.bounding_box(size)));
         let toys: &[Toy] = if options.toys { &Toy::ALL } else { &[] };
         let max_box = (options.max_box && resize == Resize::Stretch).then(|| {
-            let carry = |raw: &Annotation| max_box::to_stretched(*raw, original.0, original.1, size);
+            let carry =
+                |raw: &Annotation| max_box::to_stretched(*raw, original.0, original.1, size);
             let annotations: Vec<Annotation> = picture.annotations.iter().map(carry).collect();
             MaxBoxScore::new(mask, &annotations)
         });

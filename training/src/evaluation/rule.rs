@@ -60,7 +60,9 @@ impl FromStr for Rule {
         let rule = match name {
             "quantile" => BinarizationRule::Quantile,
             "mean" => BinarizationRule::Mean,
-            _ => return Err("it is none of quantile, mean, quantile:FACTOR, mean:FACTOR".to_owned()),
+            _ => {
+                return Err("it is none of quantile, mean, quantile:FACTOR, mean:FACTOR".to_owned());
+            }
         };
         match alpha.parse() {
             Ok(alpha) if f64::is_finite(alpha) && alpha > 0.0 => {
@@ -86,7 +88,10 @@ mod tests {
     #[test]
     fn rules_are_written_as_they_are_read() {
         for text in ["quantile", "mean", "mean:1.5", "quantile:0.25"] {
-            assert_eq!(text.parse::<Rule>().map(|rule| rule.to_string()), Ok(text.to_owned()));
+            assert_eq!(
+                text.parse::<Rule>().map(|rule| rule.to_string()),
+                Ok(text.to_owned())
+            );
         }
         for wrong in ["median", "mean:", "mean:0", "mean:inf", "quantile:-1"] {
             assert!(wrong.parse::<Rule>().is_err(), "{wrong}");

@@ -6,8 +6,11 @@ use anyhow::{Context, bail, ensure};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
-/// Largest picture, in pixels. Decoding takes up to 9 bytes a pixel, so about 900 MB.
+/// Largest picture, in pixels. Decoding takes up to 9 bytes a pixel, so 900 MB.
 const LARGEST: u64 = 100_000_000;
+/// Most bytes of a decoded pixel on average over a picture of that size: of RGBA with 16 bits a channel
+/// only half as many pixels are decoded.
+const PIXEL: u64 = 4;
 
 /// Decodes a JPEG, PNG or WebP file, told by content, and turns it upright if its EXIF orientation says
 /// so.
@@ -35,8 +38,8 @@ pub fn decode(bytes: &[u8]) -> anyhow::Result<RgbImage> {
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder()?;
     let (width, height) = decoder.dimensions();
     ensure!(
-        u64::from(width) * u64::from(height) <= LARGEST,
-        "{width}x{height} pixels are too many, at most {LARGEST} are decoded: make it smaller"
+        u64::from(width) * u64::from(height) <= LARGEST && decoder.total_bytes() <= LARGEST * PIXEL,
+        "{width}x{height} pixels are too many: make the picture smaller, {LARGEST} pixels at most"
     );
     // Unreadable EXIF says nothing about the pixels.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);

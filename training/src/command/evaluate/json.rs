@@ -1,5 +1,6 @@
 //! Everything as JSON.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::parts::Parts;
 use super::subject::Subject;
-use super::tables::summary;
+use super::summary::summary;
 use super::{AreaArgument, Arguments};
 
 /// What `--json` writes, for the command's help.
@@ -18,7 +19,8 @@ Exit codes: 0 all pictures were scored, 1 some were not and are named, 2 nothing
 
 --json FILE writes one object; shares are in [0, 1], what does not exist is null:
   data        path, layout, pictures, boxes, classes, problems and notes (lists of text)
-  options     what was measured: rules, om_topk, gt_area, protocol, resamples, seed
+  options     what was asked for: binarize (nothing: the model's own rule), om_topk, gt_area,
+              protocol, limit, resamples, seed
   models[]    model, encoder, engine, classes_matched (true, or why not), pictures_evaluated, then
     numbers[] method (model, full_image, centre_box, class_activation_map), resize (crop, stretch),
               rule (quantile, mean:1.2, value>0.5), measure, value, low, high (95 % interval),
@@ -42,7 +44,10 @@ pub fn write(
     difference: Option<&[Number]>,
     parts: &[Parts],
 ) -> anyhow::Result<()> {
-    let unread = subjects.iter().take(1).flat_map(|subject| &subject.problems);
+    let unread = subjects
+        .iter()
+        .take(1)
+        .flat_map(|subject| &subject.problems);
     let problems: Vec<&String> = set.problems.iter().chain(unread).collect();
     let models: Vec<Value> = subjects
         .iter()
@@ -53,7 +58,7 @@ pub fn write(
                 Err(reason) => json!(reason),
             };
             json!({
-                "model": subject.origin,
+                "model": subject.name,
                 "encoder": subject.encoder,
                 "engine": subject.engine,
                 "classes_matched": matched,
@@ -64,6 +69,11 @@ pub fn write(
             })
         })
         .collect();
+    let classes: BTreeSet<usize> = set
+        .pictures
+        .iter()
+        .filter_map(|picture| picture.class)
+        .collect();
     let rules: Vec<String> = arguments.binarize.iter().map(ToString::to_string).collect();
     let all = json!({
         "data": {
@@ -71,7 +81,7 @@ pub fn write(
             "layout": set.layout,
             "pictures": set.pictures.len(),
             "boxes": set.boxes(),
-            "classes": set.classes.len(),
+            "classes": classes.len(),
             "problems": problems,
             "notes": set.notes,
         },
@@ -89,5 +99,6 @@ pub fn write(
         "difference": difference,
     });
     let text = serde_json::to_string_pretty(&all)?;
-    std::fs::write(path, text + "\n").with_context(|| format!("'{}' cannot be written", path.display()))
+    std::fs::write(path, text + "\n")
+        .with_context(|| format!("'{}' cannot be written", path.display()))
 }

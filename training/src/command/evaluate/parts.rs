@@ -10,9 +10,6 @@ use casm_training::evaluation::{AnnotatedSet, Bootstrap, Estimate};
 use super::Arguments;
 use super::subject::Subject;
 
-/// Subset → names of its classes.
-pub type Subsets = BTreeMap<String, Vec<String>>;
-
 /// Parts of the pictures, by class and by subset; empty if not asked for.
 #[derive(Debug, Default, serde::Serialize)]
 pub struct Parts {
@@ -24,21 +21,6 @@ pub struct Parts {
     pub pictures_in_no_subset: usize,
 }
 
-/// Reads `--per-subset`.
-///
-/// # Errors
-/// Names the file and what is wrong with it.
-pub fn read_subsets(path: &Path) -> anyhow::Result<Subsets> {
-    let read = || -> anyhow::Result<Subsets> {
-        let text = std::fs::read_to_string(path)?;
-        let subsets: Subsets = serde_json::from_str(&text)
-            .context("it is no JSON object of lists: {\"A\": [\"n01440764\", …], …}")?;
-        ensure!(!subsets.is_empty(), "it has no subset");
-        Ok(subsets)
-    };
-    read().with_context(|| format!("subsets '{}' cannot be used", path.display()))
-}
-
 impl Parts {
     /// The parts that were asked for.
     ///
@@ -48,7 +30,7 @@ impl Parts {
         subject: &Subject,
         set: &AnnotatedSet,
         arguments: &Arguments,
-        subsets: Option<&Subsets>,
+        subsets: Option<&BTreeMap<String, Vec<String>>>,
         bootstrap: &Bootstrap,
     ) -> anyhow::Result<Parts> {
         let report = &subject.report;
@@ -56,7 +38,9 @@ impl Parts {
         let mut parts = Parts::default();
         let model_name = |class: usize| {
             let names = subject.classes.as_ref().ok();
-            names.and_then(|names| names.get(class)).map_or("", String::as_str)
+            names
+                .and_then(|names| names.get(class))
+                .map_or("", String::as_str)
         };
         if arguments.per_class.is_some() {
             for (index, class) in set.classes.iter().enumerate() {
@@ -79,7 +63,8 @@ impl Parts {
                 let known = [set.classes[class].name.as_str(), model_name(class)];
                 members.iter().any(|member| {
                     let same = |known: &&str| {
-                        !known.is_empty() && (member == known || first_word(member) == first_word(known))
+                        !known.is_empty()
+                            && (member == known || first_word(member) == first_word(known))
                     };
                     known.iter().any(|known| same(&known))
                 })
@@ -133,7 +118,11 @@ pub fn write_csv(path: &Path, subjects: &[Subject], parts: &[Parts]) -> anyhow::
                     let estimate = part.numbers.get(&measure);
                     estimate.map_or(String::new(), |estimate| format!("{:.6}", value(estimate)))
                 };
-                let mut row = vec![subject.origin.clone(), part.name.clone(), part.pictures.to_string()];
+                let mut row = vec![
+                    subject.name.clone(),
+                    part.name.clone(),
+                    part.pictures.to_string(),
+                ];
                 row.extend(COLUMNS.map(|(_, measure)| number(measure, |estimate| estimate.value)));
                 row.push(number(Measure::LocalizationError, |estimate| estimate.low));
                 row.push(number(Measure::LocalizationError, |estimate| estimate.high));

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use casm::engine::EngineDescription;
-use casm::{Checkpoint, EngineOptions};
+use casm::engine::{EngineDescription, Output};
+use casm::network::Upsample;
+use casm::{Checkpoint, EngineOptions, Resize};
 use casm_training::evaluation::{
-    ActivationMap, AnnotatedSet, Bootstrap, Options, Report, Rule, evaluate,
+    ActivationMap, AnnotatedSet, Bootstrap, Options, Report, Rule, Scores, evaluate,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -17,8 +18,8 @@ const ACTIVATION_SWEEP: [f32; 7] = [0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4];
 
 /// A model and its numbers.
 pub struct Subject {
-    /// The checkpoint's file, or "the built-in model".
-    pub origin: String,
+    /// The model as it was named, or "the built-in model".
+    pub name: String,
     /// "MobileNetV2".
     pub encoder: String,
     pub engine: EngineDescription,
@@ -26,19 +27,22 @@ pub struct Subject {
     pub classes: Result<Vec<String>, String>,
     /// Pictures that could not be read.
     pub problems: Vec<String>,
+    /// All pictures are stored as squares.
+    pub square: bool,
     pub report: Report,
 }
 
-/// Opens the models; each must have a decoder.
-pub fn checkpoints(models: &[PathBuf]) -> anyhow::Result<Vec<Checkpoint>> {
+/// Opens the models, each with its name; each must have a decoder.
+pub fn checkpoints(models: &[PathBuf]) -> anyhow::Result<Vec<(String, Checkpoint)>> {
     let mut checkpoints = Vec::new();
     for model in models {
-        checkpoints.push(Checkpoint::open(checkpoint_file(model)?)?);
+        let checkpoint = Checkpoint::open(checkpoint_file(model)?)?;
+        checkpoints.push((model.display().to_string(), checkpoint));
     }
     if models.is_empty() {
-        checkpoints.push(Checkpoint::built_in()?);
+        checkpoints.push(("the built-in model".to_owned(), Checkpoint::built_in()?));
     }
-    for checkpoint in &checkpoints {
+    for (_, checkpoint) in &checkpoints {
         checkpoint.header().require_decoder(checkpoint.origin())?;
     }
     Ok(checkpoints)
@@ -53,11 +57,17 @@ pub fn checkpoint_file(model: &Path) -> anyhow::Result<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(model).with_context(unlisted)? {
         let path = entry.with_context(unlisted)?.path();
-        if path.extension().is_some_and(|ending| ending == "safetensors") {
+        if path
+            .extension()
+            .is_some_and(|ending| ending == "safetensors")
+        {
             files.push(path);
         }
     }
-    if let Some(model) = files.iter().find(|path| path.ends_with("model.safetensors")) {
+    if let Some(model) = files
+        .iter()
+        .find(|path| path.ends_with("model.safetensors"))
+    {
         return Ok(model.clone());
     }
     match &files[..] {
@@ -74,7 +84,8 @@ pub fn checkpoint_file(model: &Path) -> anyhow::Result<PathBuf> {
 impl Subject {
     /// Runs `checkpoint` over the set. `bootstrap` is made for the first model, and used for all.
     pub fn evaluate(
-        checkpoint: Checkpoint,
+        name: String,
+        checkpoint: &Checkpoint,
         set: &AnnotatedSet,
         arguments: &Arguments,
         bootstrap: &mut Option<Bootstrap>,
@@ -99,24 +110,17 @@ impl Subject {
         }
 
         let named = || format!("{} was not evaluated", checkpoint.origin());
-        let progress = progress_bar(set.pictures.len(), "pictures");
         let mut engine = casm::open_engine(
-            &checkpoint,
+            checkpoint,
             &EngineOptions {
                 device: arguments.device,
                 precision: arguments.precision(),
                 threads: arguments.threads,
             },
         )?;
-        let watch = |pictures: usize| progress.inc(pictures as u64);
-        let scores = evaluate(
-            set,
-            &options,
-            &mut |batch, pixels, output| engine.run(batch, pixels, output),
-            &watch,
-        )
-        .with_context(named)?;
-        progress.finish_and_clear();
+        let run =
+            &mut |batch, pixels: &[u8], output: &mut Output| engine.run(batch, pixels, output);
+        let scores = scores(set, &mut options, run, "pictures").with_context(named)?;
         let description = engine.description().clone();
         // Its threads would compete with those of what comes.
         drop(engine);
@@ -132,36 +136,82 @@ impl Subject {
         let top = arguments.om_topk;
         let mut report = Report::new(set, &scores, &options, top, bootstrap);
         if arguments.baselines {
-            options.min_max = true;
-            options.toys = false;
-            options.upsample = casm::network::Upsample::Bilinear;
-            options.rules = ACTIVATION_SWEEP.map(Rule::Threshold).to_vec();
-            let progress = progress_bar(set.pictures.len(), "class-activation maps");
-            if arguments.threads > 0 {
-                tch::set_num_threads(i32::try_from(arguments.threads).unwrap_or(i32::MAX));
-            }
-            let maps = ActivationMap::open(&checkpoint, arguments.device)?;
-            let watch = |pictures: usize| progress.inc(pictures as u64);
-            let scores = evaluate(
+            let classifier = arguments.activation_model.as_deref();
+            let classifier = classifier.map(Checkpoint::open).transpose()?;
+            add_activation_maps(
+                &mut report,
+                classifier.as_ref().unwrap_or(checkpoint),
                 set,
+                arguments,
                 &options,
-                &mut |batch, pixels, output| maps.run(batch, pixels, output),
-                &watch,
-            )
-            .with_context(named)?;
-            progress.finish_and_clear();
-            report.add_activation_maps(&scores, &options, top, bootstrap);
+                bootstrap,
+            )?;
         }
         let class_name = |logit: usize| header.classes.get(logit).cloned().unwrap_or_default();
         Ok(Subject {
-            origin: checkpoint.origin().to_owned(),
+            name,
             encoder: header.network.encoder.name(),
             engine: description,
             classes: logits.map(|logits| logits.into_iter().map(class_name).collect()),
             problems: scores.problems,
+            square: scores.square,
             report,
         })
     }
+}
+
+/// Adds the class-activation maps of `classifier` to a report, measured as `options` say.
+fn add_activation_maps(
+    report: &mut Report,
+    classifier: &Checkpoint,
+    set: &AnnotatedSet,
+    arguments: &Arguments,
+    options: &Options,
+    bootstrap: &Bootstrap,
+) -> anyhow::Result<()> {
+    let header = classifier.header();
+    let mut options = Options {
+        input_size: header.input.size,
+        upsample: Upsample::Bilinear,
+        min_max: true,
+        rules: ACTIVATION_SWEEP.map(Rule::Threshold).to_vec(),
+        toys: false,
+        logits: set
+            .match_classes(&header.classes, header.network.classes())
+            .ok(),
+        ..options.clone()
+    };
+    if arguments.threads > 0 {
+        tch::set_num_threads(i32::try_from(arguments.threads).unwrap_or(i32::MAX));
+    }
+    let maps = ActivationMap::open(classifier, arguments.device)?;
+    let run = &mut |batch, pixels: &[u8], output: &mut Output| maps.run(batch, pixels, output);
+    let scores = scores(set, &mut options, run, "class-activation maps")
+        .with_context(|| format!("{} gave no class-activation maps", classifier.origin()))?;
+    report.add_activation_maps(&scores, &options, arguments.om_topk, bootstrap);
+    Ok(())
+}
+
+/// Scores the set behind a progress bar. Of two ways of resizing that are the same one is left.
+fn scores(
+    set: &AnnotatedSet,
+    options: &mut Options,
+    predict: &mut dyn FnMut(usize, &[u8], &mut Output) -> casm::Result<()>,
+    what: &'static str,
+) -> anyhow::Result<Scores> {
+    let progress = progress_bar(set.pictures.len(), what);
+    let watch = |pictures: usize| progress.inc(pictures as u64);
+    let mut scores = evaluate(set, options, predict, &watch)?;
+    progress.finish_and_clear();
+    let stretch = options
+        .resizes
+        .iter()
+        .position(|&resize| resize == Resize::Stretch);
+    if let Some(stretch) = stretch.filter(|_| scores.square) {
+        scores.by_resize = vec![scores.by_resize.swap_remove(stretch)];
+        options.resizes = vec![Resize::Stretch];
+    }
+    Ok(scores)
 }
 
 /// A bar on the terminal; nothing where standard error is none.

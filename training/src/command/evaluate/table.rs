@@ -30,11 +30,19 @@ impl Table {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let cell = |row: &Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
         let width = |column| {
-            let widths = self.rows.iter().map(|row| cell(row, column).chars().count());
+            let widths = self
+                .rows
+                .iter()
+                .map(|row| cell(row, column).chars().count());
             widths.max().unwrap_or(0)
         };
         let filled = |&column: &usize| {
-            column == 0 || self.rows.iter().skip(1).any(|row| !cell(row, column).is_empty())
+            column == 0
+                || self
+                    .rows
+                    .iter()
+                    .skip(1)
+                    .any(|row| !cell(row, column).is_empty())
         };
         let columns: Vec<(usize, usize)> = (0..columns)
             .filter(filled)

@@ -94,7 +94,12 @@ pub(super) fn match_classes(
             };
         }
     }
-    let absent = || by_name.iter().zip(classes).filter(|(found, _)| found.is_none());
+    let absent = || {
+        by_name
+            .iter()
+            .zip(classes)
+            .filter(|(found, _)| found.is_none())
+    };
     let first = absent().next().map_or("", |(_, class)| class.name.as_str());
     Err(format!(
         "{} of the {} classes, '{first}' for one, are not among the model's {count}",
@@ -125,7 +130,10 @@ mod tests {
         assert_eq!(match_classes(&set, &model, 2), Ok(vec![1, 0]));
         let other = [class("n00000001", Some(0)), class("n00000003", Some(1))];
         let reason = match_classes(&other, &model, 2).unwrap_err();
-        assert!(reason.contains("1 of the 2") && reason.contains("n00000003"), "{reason}");
+        assert!(
+            reason.contains("1 of the 2") && reason.contains("n00000003"),
+            "{reason}"
+        );
     }
 
     #[test]
@@ -141,7 +149,10 @@ mod tests {
     #[test]
     fn folder_names_are_matched_whole() {
         let model = names(&["red fox", "red kite"]);
-        assert_eq!(match_classes(&[class("red kite", None)], &model, 2), Ok(vec![1]));
+        assert_eq!(
+            match_classes(&[class("red kite", None)], &model, 2),
+            Ok(vec![1])
+        );
         assert!(match_classes(&[class("red", None)], &model, 2).is_err());
     }
 }

@@ -10,7 +10,9 @@ use anyhow::{Context, bail, ensure};
 use roxmltree::{Document, Node};
 
 use super::lines::annotation;
-use super::{Annotation, AnnotatedPicture, Found, Split, file_name, folder, has_ending, is_picture};
+use super::{
+    AnnotatedPicture, Annotation, Found, Split, file_name, folder, has_ending, is_picture,
+};
 use crate::dataset::Archive;
 
 /// What an XML file says.
@@ -69,7 +71,8 @@ pub fn read(
         ));
     }
 
-    let bears = |content: &Content, class: &str| content.objects.iter().any(|(name, _)| name == class);
+    let bears =
+        |content: &Content, class: &str| content.objects.iter().any(|(name, _)| name == class);
     let in_class_folders = contents
         .iter()
         .any(|(_, parent, content)| bears(content, parent));
@@ -80,7 +83,11 @@ pub fn read(
             content.objects[0].0.clone()
         };
         if !bears(&content, &class) {
-            let others: HashSet<&str> = content.objects.iter().map(|(name, _)| name.as_str()).collect();
+            let others: HashSet<&str> = content
+                .objects
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect();
             let others: Vec<&str> = others.into_iter().collect();
             found.problems.push(format!(
                 "picture '{name}' lies in folder '{parent}', but its objects are {}",
@@ -88,7 +95,10 @@ pub fn read(
             ));
             continue;
         }
-        let objects = content.objects.into_iter().filter(|(name, _)| *name == class);
+        let objects = content
+            .objects
+            .into_iter()
+            .filter(|(name, _)| *name == class);
         found.pictures.push(AnnotatedPicture {
             name: name.to_owned(),
             original: content.size,
@@ -106,13 +116,19 @@ fn content(annotations: &Archive, file: &str) -> anyhow::Result<Content> {
         let document = Document::parse(&text).context("it is no XML")?;
         let root = document.root_element();
         let size = child(root, "size").and_then(|size| {
-            let side = |name| text_of(size, name)?.parse().ok().filter(|&side: &u32| side > 0);
+            let side = |name| {
+                text_of(size, name)?
+                    .parse()
+                    .ok()
+                    .filter(|&side: &u32| side > 0)
+            };
             Some((side("width")?, side("height")?))
         });
         let mut objects = Vec::new();
         for object in root.children().filter(|node| node.has_tag_name("object")) {
             let name = text_of(object, "name").context("an object has no name")?;
-            let edges = child(object, "bndbox").with_context(|| format!("'{name}' has no bndbox"))?;
+            let edges =
+                child(object, "bndbox").with_context(|| format!("'{name}' has no bndbox"))?;
             let edge = |edge| text_of(edges, edge).unwrap_or_default();
             let edges = ["xmin", "ymin", "xmax", "ymax"].map(edge);
             let annotation = annotation(edges).map_err(anyhow::Error::msg)?;

@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 use anyhow::bail;
 
 use super::lines::{Lines, annotation};
-use super::{Annotation, AnnotatedPicture, Found, Split, folder};
+use super::{AnnotatedPicture, Annotation, Found, Split, folder};
 use crate::dataset::Archive;
 
 /// The file that lists the pictures.
@@ -63,7 +63,11 @@ pub fn read(
         boxes_of.entry(id).or_default().push(edges);
     }
 
-    let names: Vec<&str> = words.iter().flat_map(Lines::iter).map(|(_, line)| line).collect();
+    let names: Vec<&str> = words
+        .iter()
+        .flat_map(Lines::iter)
+        .map(|(_, line)| line)
+        .collect();
     if labels.is_none() {
         let note = format!("there is no {home}class_labels.txt, hence no class scores");
         found.notes.push(note);
@@ -75,7 +79,12 @@ pub fn read(
             refuse(&format!("'{id}' is there twice"));
             continue;
         }
-        let places = [format!("{home}images/{id}"), format!("{home}{id}"), format!("images/{id}"), id.to_owned()];
+        let places = [
+            format!("{home}images/{id}"),
+            format!("{home}{id}"),
+            format!("images/{id}"),
+            id.to_owned(),
+        ];
         let Some(name) = places.into_iter().find(|name| archive.contains(name)) else {
             refuse(&format!("picture '{id}' is missing"));
             continue;
@@ -95,7 +104,9 @@ pub fn read(
                     refuse(&format!("'{id}' has no label in class_labels.txt"));
                     continue;
                 };
-                let word = names.get(label).and_then(|line| line.split_whitespace().next());
+                let word = names
+                    .get(label)
+                    .and_then(|line| line.split_whitespace().next());
                 let name = word.map_or_else(|| label.to_string(), str::to_owned);
                 Some(found.classes.index(&name, Some(label)))
             }
@@ -112,7 +123,9 @@ pub fn read(
 
 /// The folder of the lists; of several the one that is named like the split.
 fn home(annotations: &Archive, split: Option<Split>) -> anyhow::Result<&str> {
-    let all = annotations.names().filter(|name| super::file_name(name) == IDS);
+    let all = annotations
+        .names()
+        .filter(|name| super::file_name(name) == IDS);
     let homes: Vec<&str> = all.map(folder).collect();
     let of_split = |home: &&str| {
         let last = home.trim_end_matches('/').rsplit('/').next();

@@ -41,13 +41,24 @@ pub fn read(
     split: Option<Split>,
 ) -> anyhow::Result<Found> {
     let val = annotations.names().find(|name| is_val(name));
-    let train = || annotations.names().filter(|name| train_class(name).is_some());
-    let split = split.unwrap_or(if val.is_some() { Split::Val } else { Split::Train });
+    let train = || {
+        annotations
+            .names()
+            .filter(|name| train_class(name).is_some())
+    };
+    let split = split.unwrap_or(if val.is_some() {
+        Split::Val
+    } else {
+        Split::Train
+    });
     let mut found = Found::default();
     match split {
         Split::Val => {
             let name = val.with_context(|| {
-                format!("'{}' has no {VAL}; use --split train", annotations.path().display())
+                format!(
+                    "'{}' has no {VAL}; use --split train",
+                    annotations.path().display()
+                )
             })?;
             read_lines(archive, annotations, name, None, &mut found)?;
         }

@@ -33,10 +33,7 @@ fn all_boxes(rows: &[&str], level: u8) -> (Corners, Vec<Corners>) {
 #[test]
 fn a_box_ends_one_pixel_late_but_in_the_picture() {
     let rows = ["00000", "01100", "01100", "00000", "00000"];
-    assert_eq!(
-        all_boxes(&rows, 0),
-        ([1, 1, 3, 3], vec![[1, 1, 3, 3]])
-    );
+    assert_eq!(all_boxes(&rows, 0), ([1, 1, 3, 3], vec![[1, 1, 3, 3]]));
     // Touching all four borders.
     let rows = ["111", "110", "111"];
     assert_eq!(all_boxes(&rows, 0), ([0, 0, 2, 2], vec![[0, 0, 2, 2]]));
@@ -46,10 +43,7 @@ fn a_box_ends_one_pixel_late_but_in_the_picture() {
 #[test]
 fn pixels_that_touch_at_a_corner_are_one_contour() {
     let rows = ["0000", "1000", "0100", "0000"];
-    assert_eq!(
-        all_boxes(&rows, 0),
-        ([0, 1, 2, 3], vec![[0, 1, 2, 3]])
-    );
+    assert_eq!(all_boxes(&rows, 0), ([0, 1, 2, 3], vec![[0, 1, 2, 3]]));
 }
 
 /// By hand: a ring of 5 x 5 around a hole of 3 x 3 and a dot within. The hole's contour runs through
@@ -103,10 +97,7 @@ fn the_last_column_and_row_count_and_a_half_is_enough() {
     );
     // The single pixel's box is 0, 0, 1, 1.
     assert!(score.largest.contains(0));
-    assert_eq!(
-        score.any.map(|set| set.contains(0)),
-        [true, true, false]
-    );
+    assert_eq!(score.any.map(|set| set.contains(0)), [true, true, false]);
 }
 
 /// By hand: the object is the small bright spot; the large dim one hides it from V1 at low thresholds.

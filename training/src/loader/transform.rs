@@ -1,0 +1,128 @@
+//! Picture of any size → the network's input.
+
+use image::RgbImage;
+use rand::{Rng, RngExt};
+
+use crate::picture::{self, Region};
+
+/// How often a random crop is drawn before the centre is taken; torchvision's number.
+const TRIES: usize = 10;
+
+/// How a picture becomes `size` x `size` pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Transform {
+    /// A random part, as torchvision's `RandomResizedCrop` and `RandomHorizontalFlip` take it.
+    Train {
+        /// Smallest and largest share of the picture's area, in (0, 1]; the paper's: 0.08 to 1.
+        scale: (f64, f64),
+        /// Smallest and largest width / height; the paper's: 3/4 to 4/3.
+        ratio: (f64, f64),
+        /// Whether every second picture is mirrored.
+        flip: bool,
+    },
+    /// Short side to `short` pixels, then the centre: for validation, 256 with a size of 224.
+    Crop {
+        /// At least the size of the input.
+        short: u32,
+    },
+    /// All of it, the aspect ratio not kept.
+    Stretch,
+}
+
+impl Transform {
+    /// What the paper trains with.
+    pub const TRAIN: Transform = Transform::Train {
+        scale: (0.08, 1.0),
+        ratio: (3.0 / 4.0, 4.0 / 3.0),
+        flip: true,
+    };
+
+    /// The input made of a picture. Only [`Transform::Train`] draws from `random`.
+    pub fn apply(self, picture: &RgbImage, size: u32, random: &mut impl Rng) -> RgbImage {
+        match self {
+            Transform::Train { scale, ratio, flip } => {
+                let region = random_region(picture.dimensions(), scale, ratio, random);
+                let mut input = picture::resize(picture, region, size, size);
+                if flip && random.random_bool(0.5) {
+                    image::imageops::flip_horizontal_in_place(&mut input);
+                }
+                input
+            }
+            Transform::Crop { short } => picture::crop(picture, short, size),
+            Transform::Stretch => picture::stretch(picture, size),
+        }
+    }
+
+    /// Says what is wrong with the numbers, if anything.
+    pub(super) fn check(self, size: u32) -> anyhow::Result<()> {
+        match self {
+            Transform::Train { scale, ratio, .. } => {
+                anyhow::ensure!(
+                    0.0 < scale.0 && scale.0 <= scale.1 && scale.1 <= 1.0,
+                    "the scale of crops is {} to {}, but must be within 0 and 1",
+                    scale.0,
+                    scale.1
+                );
+                anyhow::ensure!(
+                    0.0 < ratio.0 && ratio.0 <= ratio.1 && ratio.1.is_finite(),
+                    "the aspect ratio of crops is {} to {}, but must be above zero",
+                    ratio.0,
+                    ratio.1
+                );
+            }
+            Transform::Crop { short } => anyhow::ensure!(
+                short >= size,
+                "the short side is {short} pixels, but the crop of it {size}"
+            ),
+            Transform::Stretch => {}
+        }
+        Ok(())
+    }
+}
+
+/// A part of a picture with a random area, aspect ratio and position.
+///
+/// Area: uniform share `scale` of the picture's. Width / height: within `ratio`, its logarithm uniform.
+/// If none of ten draws fits, the largest central part whose width / height is within `ratio`.
+fn random_region(
+    (width, height): (u32, u32),
+    scale: (f64, f64),
+    ratio: (f64, f64),
+    random: &mut impl Rng,
+) -> Region {
+    let (full_width, full_height) = (f64::from(width), f64::from(height));
+    for _ in 0..TRIES {
+        let area = full_width * full_height * random.random_range(scale.0..=scale.1);
+        let ratio = random.random_range(ratio.0.ln()..=ratio.1.ln()).exp();
+        let part_width = (area * ratio).sqrt().round_ties_even();
+        let part_height = (area / ratio).sqrt().round_ties_even();
+        let fits = |part: f64, full: f64| 1.0 <= part && part <= full;
+        if fits(part_width, full_width) && fits(part_height, full_height) {
+            let (part_width, part_height) = (part_width as u32, part_height as u32);
+            return Region {
+                x: random.random_range(0..=width - part_width),
+                y: random.random_range(0..=height - part_height),
+                width: part_width,
+                height: part_height,
+            };
+        }
+    }
+    let whole = full_width / full_height;
+    let limit = |part: f64, full: u32| (part.round_ties_even() as u32).clamp(1, full.max(1));
+    let (part_width, part_height) = if whole < ratio.0 {
+        (width, limit(full_width / ratio.0, height))
+    } else if whole > ratio.1 {
+        (limit(full_height * ratio.1, width), height)
+    } else {
+        (width, height)
+    };
+    Region {
+        x: (width - part_width) / 2,
+        y: (height - part_height) / 2,
+        width: part_width,
+        height: part_height,
+    }
+}
+
+#[cfg(test)]
+mod tests;
