@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use casm::{Checkpoint, Device, EngineOptions, Precision, Resize};
 use casm_training::evaluation::annotated::Split;
 use casm_training::evaluation::{AnnotatedSet, Location};
-use casm_training::figure::Model;
+use casm_training::figure::{Model, ToyMask};
 use casm_training::picture;
 use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -179,7 +179,10 @@ impl Models {
             .unwrap_or(path.as_os_str())
             .to_string_lossy()
             .into_owned();
-        let taken = |name: &str| self.models.iter().any(|model| model.name == name);
+        let taken = |name: &str| {
+            // A toy mask stands beside the models in tables.
+            self.models.iter().any(|model| model.name == name) || name.parse::<ToyMask>().is_ok()
+        };
         if taken(&plain) {
             path.display().to_string()
         } else {
