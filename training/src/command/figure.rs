@@ -1,18 +1,21 @@
 //! What `confuse`, `visualize` and `stats` share: which pictures, which models, which device.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
 use casm::{Checkpoint, Device, EngineOptions, Precision, Resize};
 use casm_training::evaluation::annotated::Split;
 use casm_training::evaluation::{AnnotatedSet, Location};
-use casm_training::figure::Model;
+use casm_training::figure::{Model, ToyMask};
 use casm_training::picture;
 use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::evaluate::subject::checkpoint_file;
 
+/// Problems that are printed one by one; of more the number is told.
+const SHOWN_PROBLEMS: usize = 20;
 /// Ending of checkpoints.
 const CHECKPOINT: &str = "safetensors";
 
@@ -57,8 +60,7 @@ impl From<ResizeArgument> for Resize {
 }
 
 impl PictureArguments {
-    /// The pictures, listed but not read, and what there is to say about them, which goes to standard
-    /// error.
+    /// The pictures, listed but not read. What was left out on purpose is told on standard error.
     pub fn open(&self) -> anyhow::Result<AnnotatedSet> {
         ensure!(
             self.limit != Some(0),
@@ -75,8 +77,8 @@ impl PictureArguments {
         if let Some(limit) = self.limit {
             set.limit(limit);
         }
-        for line in set.problems.iter().chain(&set.notes) {
-            eprintln!("casm: {line}");
+        for note in &set.notes {
+            eprintln!("casm: {note}");
         }
         Ok(set)
     }
@@ -177,7 +179,10 @@ impl Models {
             .unwrap_or(path.as_os_str())
             .to_string_lossy()
             .into_owned();
-        let taken = |name: &str| self.models.iter().any(|model| model.name == name);
+        let taken = |name: &str| {
+            // A toy mask stands beside the models in tables.
+            self.models.iter().any(|model| model.name == name) || name.parse::<ToyMask>().is_ok()
+        };
         if taken(&plain) {
             path.display().to_string()
         } else {
@@ -230,6 +235,21 @@ pub fn check_writable(path: &Path) -> anyhow::Result<()> {
 /// Writes a file.
 pub fn write(path: &Path, content: impl AsRef<[u8]>) -> anyhow::Result<()> {
     std::fs::write(path, content).with_context(|| format!("'{}' cannot be written", path.display()))
+}
+
+/// Names what could not be used, and gives the exit code.
+pub fn report(problems: &[String]) -> ExitCode {
+    for problem in problems.iter().take(SHOWN_PROBLEMS) {
+        eprintln!("casm: {problem}");
+    }
+    match problems.len() {
+        0 => return ExitCode::SUCCESS,
+        count if count > SHOWN_PROBLEMS => {
+            eprintln!("casm: … and more: {count} inputs could not be used");
+        }
+        count => eprintln!("casm: {count} inputs could not be used"),
+    }
+    ExitCode::FAILURE
 }
 
 /// A bar on standard error.

@@ -67,7 +67,6 @@ impl Gallery<'_> {
             for problem in failed {
                 // The sheets may have met the same picture.
                 if !problems.contains(&problem) {
-                    progress.suspend(|| eprintln!("casm: {problem}"));
                     problems.push(problem);
                 }
             }

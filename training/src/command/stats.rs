@@ -9,7 +9,9 @@ use casm::Resize;
 use casm_training::evaluation::{Options, RunningStatistics, Statistics, evaluate};
 use serde::Serialize;
 
-use super::figure::{Models, NetworkArguments, PictureArguments, ResizeArgument, progress_bar};
+use super::figure::{
+    Models, NetworkArguments, PictureArguments, ResizeArgument, progress_bar, report,
+};
 
 /// Masks of a batch, in which the released code measures the spread.
 const BATCH: usize = 128;
@@ -99,15 +101,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let written = std::io::stdout().write_all(text.as_bytes());
     written.context("standard output cannot be written")?;
-    let problems = &rows[0].problems;
-    for problem in problems {
-        eprintln!("casm: {problem}");
-    }
-    Ok(if problems.is_empty() && set.problems.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    let unread = rows.iter().take(1).flat_map(|row| &row.problems);
+    let problems: Vec<String> = set.problems.iter().chain(unread).cloned().collect();
+    Ok(report(&problems))
 }
 
 impl Row {

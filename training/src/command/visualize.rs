@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::drawing::save;
 use super::figure::{
-    Models, NetworkArguments, PictureArguments, ResizeArgument, check_writable, square,
+    Models, NetworkArguments, PictureArguments, ResizeArgument, check_writable, report, square,
 };
 use super::gallery;
 
@@ -137,12 +137,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         };
         drawn |= gallery.write(&set, &mut models[0], &mut problems)?;
     }
-    ensure!(drawn, "no picture could be used");
-    Ok(if problems.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    ensure!(
+        drawn,
+        "no picture could be used: {}",
+        problems.first().map_or("there is none", String::as_str)
+    );
+    Ok(report(&problems))
 }
 
 /// Draws sheets until there are enough of them or no more pictures; returns how many.
@@ -167,10 +167,7 @@ fn draw_sheets(
                     inputs.push(square(&picture, arguments.resize.into(), size));
                     names.push(set.pictures[index].name.as_str());
                 }
-                Err(error) => {
-                    eprintln!("casm: {error:#}");
-                    problems.push(format!("{error:#}"));
-                }
+                Err(error) => problems.push(format!("{error:#}")),
             }
         }
         if inputs.is_empty() {

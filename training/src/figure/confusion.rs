@@ -138,8 +138,9 @@ mod tests {
 
     #[test]
     fn scores_are_averaged_apart_for_each_mask_classifier_and_condition() {
-        let score = |loss, top1| ClassificationScore {
+        let score = |loss, top1: bool| ClassificationScore {
             loss,
+            rank: usize::from(!top1),
             top1,
             top5: true,
             entropy: 0.5,

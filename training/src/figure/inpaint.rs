@@ -15,14 +15,10 @@
 //! clear of the picture's edge. Where it touches it, OpenCV takes colour slopes from the row or column
 //! beside, which is not copied: 0.01 to 0.1 levels of mean difference, 6 at most.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use casm::mask::BinaryMask;
 use image::RgbImage;
 
-/// Arrival where the front has not been.
-const NEVER: f32 = 1e6;
+use super::front::{Front, Grid, NEVER};
 
 /// `picture` with its `unknown` pixels filled in; the others stay as they are.
 ///
@@ -65,170 +61,68 @@ pub fn inpaint(picture: &RgbImage, unknown: &BinaryMask, radius: u32) -> RgbImag
     let mut filled = picture.clone();
     let pixels: &mut [u8] = &mut filled;
     inward.march(NEVER, |front, pixel| {
-        let color = front.extrapolate(pixels, pixel, radius as isize);
+        let color = extrapolate(front, pixels, pixel, radius as isize);
         pixels[3 * pixel..][..3].copy_from_slice(&color);
     });
     filled
 }
 
-/// Pixels numbered row by row.
-#[derive(Debug, Clone, Copy)]
-struct Grid {
-    width: usize,
-    height: usize,
-}
+/// Colour of `pixel` from the reached ones around it; Telea's section 2.1 and 2.2, with the
+/// differences that the module names.
+fn extrapolate(front: &Front, pixels: &[u8], pixel: usize, radius: isize) -> [u8; 3] {
+    let (grid, here) = (front.grid, front.arrivals[pixel]);
+    let (x, y) = grid.position(pixel);
+    let reached = |x, y| grid.at(x, y).filter(|&pixel| front.reached[pixel]);
+    // The direction in which the front moves.
+    let arrival = |x, y| match grid.at(x, y) {
+        Some(pixel) => front.reached[pixel].then(|| front.arrivals[pixel]),
+        None => Some(NEVER),
+    };
+    let normal = (
+        slope(arrival(x - 1, y), here, arrival(x + 1, y), 0.5),
+        slope(arrival(x, y - 1), here, arrival(x, y + 1), 0.5),
+    );
 
-impl Grid {
-    /// The pixel in column `x`, row `y`, if it is inside.
-    fn at(self, x: isize, y: isize) -> Option<usize> {
-        let (x, y) = (usize::try_from(x).ok()?, usize::try_from(y).ok()?);
-        (x < self.width && y < self.height).then(|| y * self.width + x)
-    }
-
-    /// Column and row.
-    fn position(self, pixel: usize) -> (isize, isize) {
-        ((pixel % self.width) as isize, (pixel / self.width) as isize)
-    }
-
-    /// Above, left, below, right.
-    fn neighbours(self, pixel: usize) -> [Option<usize>; 4] {
-        let (x, y) = self.position(pixel);
-        [(x, y - 1), (x - 1, y), (x, y + 1), (x + 1, y)].map(|(x, y)| self.at(x, y))
-    }
-}
-
-/// A front that moves at unit speed; Telea's section 2.3.
-struct Front {
-    grid: Grid,
-    reached: Vec<bool>,
-    /// When each pixel is reached: its distance to the rim, in pixels.
-    arrivals: Vec<f32>,
-    /// What the front is to leave next: the bits of its arrival, which order as the number does since
-    /// it is not negative; first come, first served; and which pixel.
-    queue: BinaryHeap<Reverse<(u32, usize, usize)>>,
-    queued: usize,
-}
-
-impl Front {
-    /// A front about to leave `rim`, which has been reached at time 0.
-    fn new(grid: Grid, reached: Vec<bool>, rim: &[usize]) -> Front {
-        let mut front = Front {
-            grid,
-            arrivals: vec![NEVER; reached.len()],
-            reached,
-            queue: BinaryHeap::new(),
-            queued: 0,
+    let mut weights = 0.0;
+    let (mut colors, mut across, mut down) = ([0.0; 3], [0.0; 3], [0.0; 3]);
+    for (dx, dy) in disc(radius) {
+        let (near_x, near_y) = (x + dx, y + dy);
+        let Some(near) = reached(near_x, near_y) else {
+            continue;
         };
-        for &pixel in rim {
-            front.reach(pixel, 0.0);
-        }
-        front
-    }
+        let (to_x, to_y) = (-dx as f32, -dy as f32);
+        let square = (dx * dx + dy * dy) as f32;
+        // Telea's dir (with the 1 / |p - q| that belongs to it in the second line), dst and lev.
+        let along = to_x * normal.0 + to_y * normal.1;
+        let along = if along.abs() > 0.01 { along } else { 1e-6 };
+        let distance = 1.0 / (square * square.sqrt());
+        let level = 1.0 / (1.0 + (front.arrivals[near] - here).abs());
+        let weight = (distance * level * along).abs();
 
-    /// Moves on until all is reached, or for pixels that were reached after `end` no further. Each
-    /// pixel is passed to `visit` when its arrival is known, but before it counts as reached.
-    fn march(&mut self, end: f32, mut visit: impl FnMut(&Front, usize)) {
-        while let Some(Reverse((arrival, _, pixel))) = self.queue.pop() {
-            if f32::from_bits(arrival) > end {
-                break;
-            }
-            for neighbour in self.grid.neighbours(pixel).into_iter().flatten() {
-                if !self.reached[neighbour] {
-                    let arrival = self.arrival(neighbour);
-                    self.arrivals[neighbour] = arrival;
-                    visit(self, neighbour);
-                    self.reach(neighbour, arrival);
-                }
-            }
-        }
-    }
-
-    fn reach(&mut self, pixel: usize, arrival: f32) {
-        self.reached[pixel] = true;
-        self.arrivals[pixel] = arrival;
-        self.queue
-            .push(Reverse((arrival.to_bits(), self.queued, pixel)));
-        self.queued += 1;
-    }
-
-    /// Earliest arrival from any of the four quarters: the solution of |∇T| = 1 between a vertical and a
-    /// horizontal neighbour.
-    fn arrival(&self, pixel: usize) -> f32 {
-        let reached = |pixel: &Option<usize>| {
-            let pixel = pixel.filter(|&pixel| self.reached[pixel]);
-            pixel.map(|pixel| f64::from(self.arrivals[pixel]))
-        };
-        let [above, left, below, right] = self.grid.neighbours(pixel).each_ref().map(reached);
-        let from = |a: Option<f64>, b: Option<f64>| match (a, b) {
-            (Some(a), Some(b)) if (a - b).abs() < 1.0 => {
-                (a + b + (2.0 - (a - b).powi(2)).sqrt()) / 2.0
-            }
-            (Some(a), Some(b)) => 1.0 + a.min(b),
-            (Some(a), None) | (None, Some(a)) => 1.0 + a,
-            (None, None) => f64::from(NEVER),
-        };
-        let quarters = [(above, left), (below, left), (above, right), (below, right)];
-        let arrivals = quarters.map(|(a, b)| from(a, b));
-        arrivals.into_iter().fold(f64::INFINITY, f64::min) as f32
-    }
-
-    /// Colour of `pixel` from the reached ones around it; Telea's section 2.1 and 2.2, with the
-    /// differences that the module names.
-    fn extrapolate(&self, pixels: &[u8], pixel: usize, radius: isize) -> [u8; 3] {
-        let (grid, here) = (self.grid, self.arrivals[pixel]);
-        let (x, y) = grid.position(pixel);
-        let reached = |x, y| grid.at(x, y).filter(|&pixel| self.reached[pixel]);
-        // The direction in which the front moves.
-        let arrival = |x, y| match grid.at(x, y) {
-            Some(pixel) => self.reached[pixel].then(|| self.arrivals[pixel]),
-            None => Some(NEVER),
-        };
-        let normal = (
-            slope(arrival(x - 1, y), here, arrival(x + 1, y), 0.5),
-            slope(arrival(x, y - 1), here, arrival(x, y + 1), 0.5),
-        );
-
-        let mut weights = 0.0;
-        let (mut colors, mut across, mut down) = ([0.0; 3], [0.0; 3], [0.0; 3]);
-        for (dx, dy) in disc(radius) {
-            let (near_x, near_y) = (x + dx, y + dy);
-            let Some(near) = reached(near_x, near_y) else {
-                continue;
+        // Beyond the edge the picture goes on as at the edge.
+        let inside = |position: isize, length: usize| position.clamp(0, length as isize - 1);
+        let column = |x| reached(inside(x, grid.width), near_y);
+        let row = |y| reached(near_x, inside(y, grid.height));
+        let (left, right) = (column(near_x - 1), column(near_x + 1));
+        let (above, below) = (row(near_y - 1), row(near_y + 1));
+        weights += weight;
+        for channel in 0..3 {
+            let color = |pixel: usize| f32::from(pixels[3 * pixel + channel]);
+            let slope = |before: Option<usize>, after: Option<usize>| {
+                slope(before.map(color), color(near), after.map(color), 2.0)
             };
-            let (to_x, to_y) = (-dx as f32, -dy as f32);
-            let square = (dx * dx + dy * dy) as f32;
-            // Telea's dir (with the 1 / |p - q| that belongs to it in the second line), dst and lev.
-            let along = to_x * normal.0 + to_y * normal.1;
-            let along = if along.abs() > 0.01 { along } else { 1e-6 };
-            let distance = 1.0 / (square * square.sqrt());
-            let level = 1.0 / (1.0 + (self.arrivals[near] - here).abs());
-            let weight = (distance * level * along).abs();
-
-            // Beyond the edge the picture goes on as at the edge.
-            let inside = |position: isize, length: usize| position.clamp(0, length as isize - 1);
-            let column = |x| reached(inside(x, grid.width), near_y);
-            let row = |y| reached(near_x, inside(y, grid.height));
-            let (left, right) = (column(near_x - 1), column(near_x + 1));
-            let (above, below) = (row(near_y - 1), row(near_y + 1));
-            weights += weight;
-            for channel in 0..3 {
-                let color = |pixel: usize| f32::from(pixels[3 * pixel + channel]);
-                let slope = |before: Option<usize>, after: Option<usize>| {
-                    slope(before.map(color), color(near), after.map(color), 2.0)
-                };
-                colors[channel] += weight * color(near);
-                across[channel] -= weight * slope(left, right) * to_x;
-                down[channel] -= weight * slope(above, below) * to_y;
-            }
+            colors[channel] += weight * color(near);
+            across[channel] -= weight * slope(left, right) * to_x;
+            down[channel] -= weight * slope(above, below) * to_y;
         }
-        [0, 1, 2].map(|channel| {
-            let (across, down) = (across[channel], down[channel]);
-            let length = (across * across + down * down).sqrt() + 1e-20;
-            let color = colors[channel] / weights + (across + down) / length;
-            // Saturates at 0 and 255.
-            (color + 0.5).round_ties_even() as u8
-        })
     }
+    [0, 1, 2].map(|channel| {
+        let (across, down) = (across[channel], down[channel]);
+        let length = (across * across + down * down).sqrt() + 1e-20;
+        let color = colors[channel] / weights + (across + down) / length;
+        // Saturates at 0 and 255.
+        (color + 0.5).round_ties_even() as u8
+    })
 }
 
 /// Change per pixel towards the neighbours that there are; `central` times the change over both.
@@ -288,25 +182,6 @@ mod tests {
         let filled = inpaint(&holed, &mask(9, 7, &marked), 3);
         let near = |(a, b): (&u8, &u8)| a.abs_diff(*b) <= 2;
         assert!(filled.iter().zip(picture.iter()).all(near), "{filled:?}");
-    }
-
-    /// By hand: (1, 1) is reached from both sides of the corner at (0 + 0 + √2) / 2. Far from the corner
-    /// the front is nearly straight, and the diagonal is reached last.
-    #[test]
-    fn arrivals_are_distances_to_the_rim() {
-        let grid = Grid {
-            width: 4,
-            height: 4,
-        };
-        let (x, y) = (0..4, 0..4);
-        let known = y.flat_map(|y| x.clone().map(move |x| x == 0 || y == 0));
-        let rim: Vec<usize> = vec![1, 2, 3, 4, 8, 12];
-        let mut front = Front::new(grid, known.collect(), &rim);
-        front.march(NEVER, |_, _| ());
-        let at = |x: usize, y: usize| front.arrivals[y * 4 + x];
-        assert!((at(1, 1) - 0.5_f32.sqrt()).abs() < 1e-6, "{}", at(1, 1));
-        assert!((at(3, 1) - 1.0).abs() < 0.05, "{}", at(3, 1));
-        assert!(at(3, 3) > at(2, 2) && at(2, 2) > at(1, 1));
     }
 
     #[test]

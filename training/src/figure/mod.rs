@@ -13,6 +13,7 @@
 
 mod composite;
 mod confusion;
+mod front;
 pub mod gallery;
 mod grid;
 mod inpaint;

@@ -61,7 +61,8 @@ pub fn plot(confusions: &[Confusion]) -> anyhow::Result<String> {
             masks.push(&row.mask);
         }
     }
-    let legend = LEGEND_LINE * (masks.len() as u32 + 1) + 10;
+    let lines = masks.len().div_ceil(PANELS.len()) as u32;
+    let legend = LEGEND_LINE * (lines + 1) + 10;
     let size = (PANEL.0 * PANELS.len() as u32, PANEL.1 + legend);
     let mut document = String::new();
     {
@@ -100,6 +101,8 @@ fn draw(panel: &Panel, area: &Area<'_>, confusions: &[Confusion], masks: &[&str]
         .light_line_style(TRANSPARENT)
         .bold_line_style(BLACK.mix(0.12))
         .label_style(("sans-serif", 12))
+        // Ticks are at round numbers; without a zero behind the point they look so, too.
+        .y_label_formatter(&|value| format!("{}", (value * 1000.0).round() / 1000.0))
         .draw()?;
     for (index, condition) in Condition::ALL.into_iter().enumerate() {
         let (x, y) = chart.backend_coord(&(index as f64 + 0.5, 0.0));
@@ -139,20 +142,21 @@ fn draw(panel: &Panel, area: &Area<'_>, confusions: &[Confusion], masks: &[&str]
     Ok(())
 }
 
-/// The legend: a line for each kind of mask, and what dots and bars are.
+/// The legend: each kind of mask, as many in a line as there are panels, and what dots and bars are.
 fn name(area: &Area<'_>, masks: &[&str]) -> Drawn {
-    let text = |y: i32, text: String| Text::new(text, (70, y), ("sans-serif", 13));
-    let rows = masks.iter().copied().zip(colors());
-    for (row, (mask, color)) in rows.enumerate() {
-        let y = (LEGEND_LINE * row as u32) as i32 + 4;
-        area.draw(&Rectangle::new([(52, y), (62, y + 10)], color.filled()))?;
+    let text = |x: i32, y: i32, text: String| Text::new(text, (x, y), ("sans-serif", 13));
+    let line = |index: usize| LEGEND_LINE as i32 * index as i32 + 4;
+    for (index, (mask, color)) in masks.iter().copied().zip(colors()).enumerate() {
+        let x = 52 + PANEL.0 as i32 * (index % PANELS.len()) as i32;
+        let y = line(index / PANELS.len());
+        area.draw(&Rectangle::new([(x, y), (x + 10, y + 10)], color.filled()))?;
         // What XML cannot hold, a file name can.
         let label = mask.replace(char::is_control, "\u{fffd}");
-        area.draw(&text(y, format!("masks: {label}")))?;
+        area.draw(&text(x + 18, y, format!("masks: {label}")))?;
     }
-    let y = LEGEND_LINE as i32 * masks.len() as i32 + 4;
+    let y = line(masks.len().div_ceil(PANELS.len()));
     let key = "dot: a classifier; bar: mean over classifiers; line: their range";
-    area.draw(&text(y, key.to_owned()))?;
+    area.draw(&text(70, y, key.to_owned()))?;
     Ok(())
 }
 
