@@ -5,11 +5,13 @@
 //! | wsolevaluation's metadata | `image_ids.txt` | `metadata` |
 //! | Tiny ImageNet | `val/val_annotations.txt`, `train/<class>/<class>_boxes.txt` | `tiny_imagenet` |
 //! | ILSVRC's and VOC's XML files | `*.xml` | `ilsvrc` |
+//! | pictures without boxes, for what needs none | none of these | `plain` |
 
 mod class;
 mod ilsvrc;
 mod lines;
 mod metadata;
+mod plain;
 mod tiny_imagenet;
 
 use std::fmt;
@@ -35,7 +37,7 @@ pub struct AnnotatedPicture {
     pub name: String,
     /// Width and height in pixels that the boxes refer to; `None`: those of the picture as stored.
     pub original: Option<(u32, u32)>,
-    /// At least one box, in pixels of the original picture.
+    /// At least one box, in pixels of the original picture; none in [`Layout::Plain`].
     pub annotations: Vec<Annotation>,
     /// Index in [`AnnotatedSet::classes`], if the set has classes.
     pub class: Option<usize>,
@@ -70,6 +72,8 @@ pub enum Layout {
     Ilsvrc,
     /// The text files of Tiny ImageNet.
     TinyImagenet,
+    /// Pictures alone.
+    Plain,
 }
 
 impl fmt::Display for Layout {
@@ -78,6 +82,7 @@ impl fmt::Display for Layout {
             Layout::Metadata => "wsolevaluation metadata",
             Layout::Ilsvrc => "XML annotations",
             Layout::TinyImagenet => "Tiny ImageNet",
+            Layout::Plain => "pictures without boxes",
         })
     }
 }
@@ -126,6 +131,19 @@ impl AnnotatedSet {
     /// There is no such folder or archive, it has none of the layouts, a file of its layout is missing, or
     /// nothing in it can be used.
     pub fn open(location: &Location) -> anyhow::Result<AnnotatedSet> {
+        AnnotatedSet::list(location, true)
+    }
+
+    /// [`AnnotatedSet::open`] for who needs no boxes: where there are no annotations, all pictures are
+    /// taken, each with the folder that it lies in as its class.
+    ///
+    /// # Errors
+    /// There is no such folder or archive, or nothing in it can be used.
+    pub fn open_any(location: &Location) -> anyhow::Result<AnnotatedSet> {
+        AnnotatedSet::list(location, location.annotations.is_some())
+    }
+
+    fn list(location: &Location, boxes: bool) -> anyhow::Result<AnnotatedSet> {
         let archive = Archive::open(&location.data)?;
         let elsewhere = location
             .annotations
@@ -135,11 +153,13 @@ impl AnnotatedSet {
         let annotations = elsewhere.as_ref().unwrap_or(&archive);
         let split = location.split;
         let layout = detect(annotations)
+            .or((!boxes).then_some(Layout::Plain))
             .with_context(|| layouts(annotations.path(), location.annotations.is_some()))?;
         let found = match layout {
             Layout::Metadata => metadata::read(&archive, annotations, split),
             Layout::Ilsvrc => ilsvrc::read(&archive, annotations, split),
             Layout::TinyImagenet => tiny_imagenet::read(&archive, annotations, split),
+            Layout::Plain => plain::read(&archive, split),
         }?;
         if found.pictures.is_empty() {
             let reason = found.problems.iter().chain(&found.notes).next();

@@ -127,9 +127,9 @@ mod tests {
         let norm = clip(&mut gradients, 10.0).unwrap();
         assert_eq!(norm.double_value(&[]), 5.0);
         assert_eq!(gradients[0].double_value(&[0]), 3.0);
-        clip(&mut gradients, 0.0).unwrap();
+        let _ = clip(&mut gradients, 0.0).unwrap();
         assert_eq!(gradients[0].double_value(&[0]), 3.0);
-        clip(&mut gradients, 1.0).unwrap();
+        let _ = clip(&mut gradients, 1.0).unwrap();
         assert!((gradients[1].double_value(&[0]) - 0.8).abs() < 1e-6);
     }
 

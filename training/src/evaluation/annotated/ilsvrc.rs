@@ -156,7 +156,7 @@ fn stem(name: &str) -> &str {
 
 /// `a/b/c.xml` → `b`. Tiny ImageNet's and others' folder `images` between class and pictures does not
 /// count.
-fn parent(name: &str) -> &str {
+pub(super) fn parent(name: &str) -> &str {
     let mut folders = folder(name).trim_end_matches('/').rsplit('/');
     match folders.next() {
         Some("images") => folders.next().unwrap_or("images"),
