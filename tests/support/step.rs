@@ -222,7 +222,9 @@ struct Comparison {
 impl Comparison {
     fn close(&mut self, what: &str, actual: f64, expected: f64) {
         let limit = self.tolerance * expected.abs().max(1e-3);
-        if !((actual - expected).abs() <= limit) {
+        // NaN is not near anything.
+        let near = (actual - expected).abs() <= limit;
+        if !near {
             let place = &self.place;
             self.wrong
                 .push(format!("{place} {what}: {actual}, expected {expected}"));

@@ -114,7 +114,7 @@ pub struct CourseArguments {
     /// Stop after so many minutes; casm train --resume goes on.
     #[arg(long, value_name = "MINUTES", help_heading = "Stopping and watching")]
     pub max_minutes: Option<f64>,
-    /// Save the run's state every so many steps.
+    /// Save the run's state every so many steps; 0: at the end only.
     #[arg(
         long,
         value_name = "STEPS",

@@ -213,15 +213,15 @@ impl<L: Learner> Trainer<L> {
                 progress.update(record);
             }
             self.advance(per_epoch);
-            let evaluate = self.watch.evaluate_every;
-            if self.scorer.is_some() && evaluate > 0 && self.place.step % evaluate == 0 {
+            let (evaluate, save) = (self.watch.evaluate_every, self.watch.snapshot_every);
+            if self.scorer.is_some() && evaluate > 0 && self.place.step.is_multiple_of(evaluate) {
                 let score = self.evaluate()?;
                 progress.say(&describe(&score));
                 scores.append(&score)?;
                 events.append(&score)?;
                 stopwatch.restart();
             }
-            if self.place.step % self.watch.snapshot_every.max(1) == 0 {
+            if save > 0 && self.place.step.is_multiple_of(save) {
                 self.save()?;
             }
         }
