@@ -298,6 +298,11 @@ fn a_classifier_learns_and_starts_a_mapping() {
         "1",
         "--no-flip",
     ]);
+    std::os::unix::fs::symlink(data.join("train"), data.join("val")).expect("a temporary file");
+    command
+        .arg("--validate")
+        .arg(&data)
+        .args(["--validate-every", "30"]);
     succeeded(&command.output().expect("the program starts"));
     let losses: Vec<f64> = steps(&run)[1..]
         .iter()
@@ -309,6 +314,16 @@ fn a_classifier_learns_and_starts_a_mapping() {
                 .expect("a number")
         })
         .collect();
+    let scores = std::fs::read_to_string(run.join("scores.csv")).expect("a log");
+    // On its own pictures, for want of others.
+    assert!(
+        scores
+            .lines()
+            .nth(1)
+            .is_some_and(|line| line.starts_with("30,")),
+        "{scores}"
+    );
+    assert!(run.join("best.safetensors").is_file());
     let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
     let (first, last) = (mean(&losses[..5]), mean(&losses[25..]));
     assert!(last < 0.7 * first, "the loss went from {first} to {last}");

@@ -19,11 +19,12 @@ mod mapping;
 mod observer;
 mod options;
 mod report;
+mod sum;
 
 use casm::Result;
 use casm::module::Mode;
 use casm::torch_error;
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 pub use area::AreaController;
 pub use batch::Batch;
@@ -37,9 +38,9 @@ pub use options::{
 pub use report::StepReport;
 
 use crate::optimizer;
-use crate::run::unscale;
 use crate::thinning::{History, Judge, Place, ThinningPolicy};
 use report::Tally;
+use sum::Sum;
 
 /// Classifier, mapping and thinning set, and how they are trained.
 #[derive(Debug)]
@@ -273,47 +274,5 @@ impl Alternation {
             return Ok(loss.shallow_clone());
         }
         loss.f_mul_scalar(self.loss_scale).map_err(torch_error)
-    }
-}
-
-/// A weighted sum of gradients; none before the first, and none after an overflow.
-#[derive(Debug, Default)]
-struct Sum {
-    total: Option<Vec<Tensor>>,
-}
-
-impl Sum {
-    /// Takes the loss scale back. Gradients that overflowed are dropped, and the step that they were for
-    /// is left out; true then.
-    fn unscale(&mut self, factor: f64) -> Result<bool> {
-        let Some(total) = &mut self.total else {
-            return Ok(false);
-        };
-        let overflowed = unscale(total, factor).map_err(torch_error)?;
-        if overflowed {
-            self.total = None;
-        }
-        Ok(overflowed)
-    }
-
-    fn add(&mut self, gradients: Option<Vec<Tensor>>, weight: f64) -> Result<()> {
-        let Some(gradients) = gradients else {
-            return Ok(());
-        };
-        let _no_gradients = tch::no_grad_guard();
-        let weighted = gradients.into_iter().map(|gradient| match weight {
-            1.0 => Ok(gradient),
-            _ => gradient.f_mul_scalar(weight),
-        });
-        let weighted: std::result::Result<Vec<Tensor>, TchError> = weighted.collect();
-        let weighted = weighted.map_err(torch_error)?;
-        let Some(total) = &mut self.total else {
-            self.total = Some(weighted);
-            return Ok(());
-        };
-        for (total, gradient) in total.iter_mut().zip(&weighted) {
-            let _ = total.f_add_(gradient).map_err(torch_error)?;
-        }
-        Ok(())
     }
 }

@@ -257,6 +257,7 @@ impl CourseArguments {
             evaluate_every: every,
             evaluate: evaluate.map(Path::to_owned),
             evaluate_limit: limit,
+            validate: None,
             workers: self.workers.unwrap_or_else(cores),
         }
     }

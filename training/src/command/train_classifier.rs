@@ -1,11 +1,14 @@
 //! `casm train-classifier`: f(0).
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use casm::parameters::Parameters;
 use casm_training::log::Interrupt;
 use casm_training::optimizer::RateSchedule;
-use casm_training::run::{ClassifierConfig, Parts, RunFolder, SupervisedLearner, Trainer};
+use casm_training::run::{
+    ClassifierConfig, Parts, RunFolder, SupervisedLearner, Trainer, WatchConfig,
+};
 
 use super::course::{CourseArguments, Defaults, go, open_data, prepare};
 
@@ -31,6 +34,18 @@ pub struct Arguments {
         help_heading = "Optimiser"
     )]
     weight_decay: f64,
+
+    /// Labelled pictures whose validation part is classified during training.
+    #[arg(long, value_name = "DATA", help_heading = "Stopping and watching")]
+    validate: Option<PathBuf>,
+    /// Classify them every so many steps.
+    #[arg(
+        long,
+        value_name = "STEPS",
+        default_value_t = 500,
+        help_heading = "Stopping and watching"
+    )]
+    validate_every: u64,
 }
 
 /// Trains, or goes on training.
@@ -88,7 +103,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         course: config.course.clone(),
         header: config.course.header(),
         folder: folder.clone(),
-        watch: course.watch(None, 0, None),
+        watch: WatchConfig {
+            validate: arguments.validate.clone(),
+            ..course.watch(None, arguments.validate_every, None)
+        },
         device,
         data,
     };

@@ -159,6 +159,14 @@ impl Selection {
         })
     }
 
+    /// These classes.
+    pub fn classes_of(names: &[String]) -> Selection {
+        Selection {
+            list: None,
+            choice: Some(names.to_vec()),
+        }
+    }
+
     /// Leaves out all classes that are not wanted.
     ///
     /// # Errors

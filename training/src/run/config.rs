@@ -160,10 +160,12 @@ pub struct WatchConfig {
     pub keep: usize,
     /// Steps between two evaluations.
     pub evaluate_every: u64,
-    /// Annotated pictures to evaluate on.
+    /// Annotated pictures to evaluate masks on.
     pub evaluate: Option<PathBuf>,
     /// Evaluate on so many of them.
     pub evaluate_limit: Option<usize>,
+    /// Labelled pictures whose validation part a classifier is to recognise.
+    pub validate: Option<PathBuf>,
     /// Threads that read pictures.
     pub workers: usize,
 }

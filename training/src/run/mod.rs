@@ -13,12 +13,14 @@ mod ema;
 mod feed;
 mod folder;
 mod learner;
+mod message;
 mod precision;
 mod score;
 mod start;
 mod strategy;
 mod supervised;
 mod trainer;
+mod validation;
 
 pub use alternation::AlternationLearner;
 pub use config::{
@@ -35,3 +37,4 @@ pub use start::{Architecture, Start};
 pub use strategy::{Preset, Strategy};
 pub use supervised::SupervisedLearner;
 pub use trainer::{Outcome, Parts, Trainer};
+pub use validation::Validator;

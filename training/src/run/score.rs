@@ -89,7 +89,8 @@ impl Scorer {
     }
 }
 
-fn values(tensor: &Tensor) -> std::result::Result<Vec<f32>, TchError> {
+/// All numbers of a tensor.
+pub(super) fn values(tensor: &Tensor) -> std::result::Result<Vec<f32>, TchError> {
     let flat = tensor
         .f_to_kind(Kind::Float)?
         .f_to_device(Device::Cpu)?

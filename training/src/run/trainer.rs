@@ -16,7 +16,9 @@ use super::config::{CourseConfig, StopConfig, WatchConfig, iterations_per_epoch}
 use super::feed::Feed;
 use super::folder::RunFolder;
 use super::learner::{Learner, State};
+use super::message::{describe, report};
 use super::score::Scorer;
+use super::validation::Validator;
 use crate::alternating::Batch;
 use crate::dataset::Mixture;
 use crate::log::{CsvLog, EventFile, Interrupt, Progress, ScoreRecord, StepRecord, Stopwatch};
@@ -25,8 +27,6 @@ use crate::thinning::Place;
 
 /// Steps over which speed is averaged.
 const SPEED_WINDOW: usize = 50;
-/// Unreadable pictures that are named.
-const LISTED: usize = 20;
 
 /// A run with everything it needs.
 #[derive(Debug)]
@@ -43,6 +43,7 @@ pub struct Trainer<L> {
     best: Option<f64>,
     header: Header,
     scorer: Option<Scorer>,
+    validator: Option<Validator>,
     saved: Option<(u64, PathBuf)>,
 }
 
@@ -52,7 +53,7 @@ pub struct Trainer<L> {
 struct Meta<M> {
     /// The step that comes next.
     place: Place,
-    /// Lowest LE so far.
+    /// Lowest LE so far; of a classifier, lowest top-1 error.
     best: Option<f64>,
     learner: M,
 }
@@ -135,6 +136,7 @@ impl<L: Learner> Trainer<L> {
             );
         }
         let scorer = Scorer::new(&watch, &header)?;
+        let validator = Validator::new(&watch, &header)?;
         Ok(Trainer {
             learner,
             course,
@@ -147,6 +149,7 @@ impl<L: Learner> Trainer<L> {
             best,
             header,
             scorer,
+            validator,
             saved,
         })
     }
@@ -214,8 +217,10 @@ impl<L: Learner> Trainer<L> {
             }
             self.advance(per_epoch);
             let (evaluate, save) = (self.watch.evaluate_every, self.watch.snapshot_every);
-            if self.scorer.is_some() && evaluate > 0 && self.place.step.is_multiple_of(evaluate) {
-                let score = self.evaluate()?;
+            if evaluate > 0
+                && self.place.step.is_multiple_of(evaluate)
+                && let Some(score) = self.evaluate()?
+            {
                 progress.say(&describe(&score));
                 scores.append(&score)?;
                 events.append(&score)?;
@@ -267,19 +272,24 @@ impl<L: Learner> Trainer<L> {
         )
     }
 
-    fn evaluate(&mut self) -> anyhow::Result<ScoreRecord> {
-        let scorer = self
-            .scorer
-            .as_mut()
-            .context("there is nothing to evaluate on")?;
-        let score = scorer.score(&self.learner.model(), self.place, self.device)?;
-        if let Some(error) = score.localization_error
+    /// Scores the model on the pictures that were named for it, if any; keeps the best one.
+    fn evaluate(&mut self) -> anyhow::Result<Option<ScoreRecord>> {
+        let model = self.learner.model();
+        let score = match (&self.scorer, &self.validator) {
+            (Some(scorer), _) => scorer.score(&model, self.place, self.device)?,
+            (None, Some(validator)) => validator.score(&model, self.place, self.device)?,
+            (None, None) => return Ok(None),
+        };
+        let error = score
+            .localization_error
+            .or(score.top1.map(|right| 1.0 - right));
+        if let Some(error) = error
             && self.best.is_none_or(|best| error < best)
         {
             self.best = Some(error);
             self.write_model(&self.folder.best())?;
         }
-        Ok(score)
+        Ok(Some(score))
     }
 
     /// Saves the run's state and its model.
@@ -323,38 +333,4 @@ impl<L: Learner> Trainer<L> {
         write_atomically(path, |file| file.write_all(&bytes))?;
         Ok(())
     }
-}
-
-/// Names the pictures that could not be used.
-fn report(rejected: &[(String, String)]) {
-    if rejected.is_empty() {
-        return;
-    }
-    eprintln!(
-        "casm: {} pictures could not be read and were left out:",
-        rejected.len()
-    );
-    for (name, reason) in rejected.iter().take(LISTED) {
-        eprintln!("casm:   {name}: {reason}");
-    }
-    if rejected.len() > LISTED {
-        eprintln!("casm:   and {} more", rejected.len() - LISTED);
-    }
-}
-
-fn describe(score: &ScoreRecord) -> String {
-    let mut text = format!("step {}: {} pictures", score.step, score.images);
-    let numbers = [
-        ("LE", score.localization_error),
-        ("OM", score.official_metric),
-        ("F1", score.f1),
-        ("top-1", score.top1),
-        ("mask", score.mask_mean),
-    ];
-    for (name, number) in numbers {
-        if let Some(number) = number {
-            text += &format!(", {name} {:.1} %", 100.0 * number);
-        }
-    }
-    text
 }
