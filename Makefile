@@ -2,6 +2,7 @@
 
 PREFIX ?= /usr/local
 OUT ?= demo-out
+PYTHON ?= python3
 export PREFIX DESTDIR GSTPLUGINDIR
 
 CARGO ?= cargo
@@ -16,7 +17,7 @@ PLUGINS = $(RELEASE)/gstreamer-1.0
 .DEFAULT_GOAL := help
 # cargo is parallel itself, and two of them at once would only wait for each other.
 .NOTPARALLEL:
-.PHONY: help setup build demo test lint deny bench gpu-check install uninstall clean distclean
+.PHONY: help setup build demo test lint deny bench bench-train gpu-check install uninstall clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +50,9 @@ deny: ## check dependencies: licences, advisories, sources
 bench: export GST_PLUGIN_PATH = $(PLUGINS)
 bench: build ## measure speed: BENCHFLAGS="..."
 	$(RELEASE)/examples/bench $(BENCHFLAGS)
+
+bench-train: build ## measure a training step against plain PyTorch: PYTHON=python3 with torch 2.11, BENCHFLAGS="..."
+	$(RELEASE)/examples/bench_train --python $(PYTHON) $(BENCHFLAGS)
 
 # TF32 rounds products to 10 bits, which the reference numbers' tolerances do not allow for.
 gpu-check: export NVIDIA_TF32_OVERRIDE = 0

@@ -2,7 +2,7 @@
 //! sample of ILSVRC's validation pictures where it is at hand.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use casm::mask::Binarization;
@@ -591,6 +591,22 @@ fn read_json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).expect("written")).expect("JSON")
 }
 
+/// The built-in model's encoder alone, which makes no masks.
+fn classifier(folder: &Path) -> PathBuf {
+    let path = folder.join("classifier.safetensors");
+    let built_in = Checkpoint::built_in().expect("valid");
+    let mut header = built_in.header().clone();
+    header.network.decoder = None;
+    let tensors = built_in.tensors().expect("valid");
+    let tensors: Vec<_> = tensors
+        .into_values()
+        .filter(|tensor| tensor.name.starts_with("classifier."))
+        .collect();
+    let bytes = casm::checkpoint::serialize(&header, &tensors, casm::checkpoint::Storage::F16);
+    std::fs::write(&path, bytes.expect("valid")).expect("writable");
+    path
+}
+
 /// Labels 0 and 1 are among ImageNet's 1000 classes.
 #[test]
 fn the_command_writes_tables_json_and_csv_and_names_broken_pictures() {
@@ -619,6 +635,8 @@ fn the_command_writes_tables_json_and_csv_and_names_broken_pictures() {
         "--data",
         path(folder.path()),
         "--baselines",
+        "--activation-model",
+        path(&classifier(folder.path())),
         "--protocol",
         "wsoleval",
         "--binarize",
@@ -764,18 +782,7 @@ fn what_cannot_be_evaluated_is_refused_with_exit_code_two() {
         "--per-subset",
     );
 
-    // A classifier alone makes no masks.
-    let source = folder.path().join("classifier.safetensors");
-    let built_in = Checkpoint::built_in().expect("valid");
-    let mut header = built_in.header().clone();
-    header.network.decoder = None;
-    let tensors = built_in.tensors().expect("valid");
-    let tensors: Vec<_> = tensors
-        .into_values()
-        .filter(|tensor| tensor.name.starts_with("classifier."))
-        .collect();
-    let bytes = casm::checkpoint::serialize(&header, &tensors, casm::checkpoint::Storage::F16);
-    std::fs::write(&source, bytes.expect("valid")).expect("writable");
+    let source = classifier(folder.path());
     refused(
         &["--data", data, "--model", path(&source)],
         "without a decoder",
