@@ -40,6 +40,9 @@ pub struct Arguments {
     /// A Python with PyTorch 2.11.
     #[arg(long, default_value = "python3")]
     python: PathBuf,
+    /// Give PyTorch's side our allocator settings too, by environment variables.
+    #[arg(long)]
+    same_allocator: bool,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -68,6 +71,14 @@ impl NetworkArgument {
 
 const JUDGES: [&str; 2] = ["current", "history"];
 
+/// What `keep_freed_memory` sets, as glibc's environment variables.
+const ALLOCATOR: [(&str, &str); 4] = [
+    ("MALLOC_MMAP_MAX_", "0"),
+    ("MALLOC_TRIM_THRESHOLD_", "2147483647"),
+    ("MALLOC_TOP_PAD_", "268435456"),
+    ("MALLOC_ARENA_MAX", "1"),
+];
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.serve {
@@ -91,9 +102,10 @@ struct Side {
 }
 
 impl Side {
-    fn start(program: &Path, arguments: &[String]) -> Result<Side> {
+    fn start(program: &Path, arguments: &[String], variables: &[(&str, &str)]) -> Result<Side> {
         let mut child = Command::new(program)
             .args(arguments)
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -144,6 +156,8 @@ struct Report {
     input_size: u32,
     threads: u32,
     rounds: usize,
+    /// Whether PyTorch ran with our allocator settings.
+    same_allocator: bool,
     /// Median images per second with the current classifier as judge, with a kept one, and over both.
     ours: [f64; 3],
     pytorch: [f64; 3],
@@ -171,8 +185,12 @@ fn compare(arguments: &Arguments) -> Result<()> {
     let precision = format!("{:?}", arguments.precision).to_lowercase();
     let ours = [&["--precision".to_owned(), precision], &shared[..]].concat();
     let plain = [&[script.display().to_string()], &shared[..]].concat();
-    let mut ours = Side::start(&own, &ours)?;
-    let mut plain = Side::start(&arguments.python, &plain)?;
+    let variables: &[(&str, &str)] = match arguments.same_allocator {
+        true => &ALLOCATOR,
+        false => &[],
+    };
+    let mut ours = Side::start(&own, &ours, &[])?;
+    let mut plain = Side::start(&arguments.python, &plain, variables)?;
     // Seconds by judge, then by round.
     let (mut own_seconds, mut plain_seconds) = ([vec![], vec![]], [vec![], vec![]]);
     for round in 0..=arguments.rounds {
@@ -208,6 +226,7 @@ fn compare(arguments: &Arguments) -> Result<()> {
         input_size: arguments.input_size,
         threads: arguments.threads,
         rounds: arguments.rounds,
+        same_allocator: arguments.same_allocator,
         ours: rates(arguments.batch, &own_seconds),
         pytorch: rates(arguments.batch, &plain_seconds),
         ratio: [

@@ -11,7 +11,7 @@ use casm_training::alternating::{
     Alternation, Batch, Classifier, Mapping, Rates, Score, StepOptions,
 };
 use casm_training::optimizer::{Adam, Sgd};
-use casm_training::run::{Strategy, TrainingPrecision};
+use casm_training::run::{Strategy, TrainingPrecision, keep_freed_memory};
 use casm_training::thinning::{History, Judge, Place};
 
 use crate::{Arguments, NetworkArgument};
@@ -22,6 +22,8 @@ use crate::{Arguments, NetworkArgument};
 /// # Errors
 /// libtorch's.
 pub fn serve(arguments: &Arguments) -> Result<()> {
+    // As `casm train` does.
+    keep_freed_memory();
     tch::set_num_threads(i32::try_from(arguments.threads).context("--threads")?);
     let mut alternation = alternation(arguments)?;
     let batch = batch(arguments)?;

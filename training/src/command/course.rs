@@ -12,7 +12,7 @@ use casm_training::log::Interrupt;
 use casm_training::optimizer::RateSchedule;
 use casm_training::run::{
     Architecture, CourseConfig, DataConfig, Learner, Outcome, RunFolder, SourceConfig, Start,
-    StopConfig, Trainer, TrainingPrecision, WatchConfig,
+    StopConfig, Trainer, TrainingPrecision, WatchConfig, keep_freed_memory,
 };
 
 /// Pictures, start, course and watching of a run.
@@ -300,6 +300,7 @@ pub fn open_data(
 /// # Errors
 /// The device cannot be used.
 pub fn prepare(device: Device, threads: usize, deterministic: bool) -> anyhow::Result<tch::Device> {
+    keep_freed_memory();
     let device = casm::device::resolve(device)?;
     tch::set_num_threads(i32::try_from(threads.max(1)).context("--threads is too large")?);
     if device.is_cuda() {

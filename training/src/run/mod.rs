@@ -13,6 +13,7 @@ mod ema;
 mod feed;
 mod folder;
 mod learner;
+mod memory;
 mod message;
 mod precision;
 mod score;
@@ -30,6 +31,7 @@ pub use config::{
 pub use ema::Ema;
 pub use folder::RunFolder;
 pub use learner::{Learner, State};
+pub use memory::keep_freed_memory;
 pub(crate) use precision::unscale;
 pub use precision::{LossScale, TrainingPrecision};
 pub use score::Scorer;
