@@ -397,9 +397,21 @@ fn bad_input_is_refused_and_nothing_is_lost() {
         .output();
     refused(&output.expect("it starts"), &["file"]);
 
-    // A run is never overwritten, and cannot be resumed with other tensors.
+    refused(&train(&data, &["--train-on-masked-in"]), &["--masked-in"]);
+    let legacy = ["--decoder-grad", "legacy", "--precision", "bf16"];
+    refused(&train(&data, &legacy), &["legacy", "--precision"]);
+
+    // A run is never overwritten, and cannot be resumed with other options, tensors or pictures.
     succeeded(&train(&data, &["--max-steps", "1"]));
     let before = tensors(&out);
+    let resume = |more: &[&str]| {
+        let mut command = casm(&["train", "--resume"]);
+        command.arg(&out).args(more).output().expect("it starts")
+    };
+    refused(&resume(&["--lambda", "99"]), &["--lambda", "--resume"]);
+    std::fs::copy(data.join("train/red/0.png"), data.join("train/red/x.png")).expect("a file");
+    refused(&resume(&[]), &["19 pictures", "18"]);
+    std::fs::remove_file(data.join("train/red/x.png")).expect("just written");
     refused(&train(&data, &["--max-steps", "1"]), &["--resume"]);
     let config = out.join("config.json");
     let json = std::fs::read_to_string(&config).expect("a configuration");

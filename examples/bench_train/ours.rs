@@ -11,7 +11,7 @@ use casm_training::alternating::{
     Alternation, Batch, Classifier, Mapping, Rates, Score, StepOptions,
 };
 use casm_training::optimizer::{Adam, Sgd};
-use casm_training::run::{Strategy, TrainingPrecision, keep_freed_memory};
+use casm_training::run::{LossScale, Strategy, TrainingPrecision, keep_freed_memory};
 use casm_training::thinning::{History, Judge, Place};
 
 use crate::{Arguments, NetworkArgument};
@@ -82,7 +82,7 @@ fn alternation(arguments: &Arguments) -> Result<Alternation> {
         options: StepOptions::new(Score::Entropy),
         fill: [0.0; 3],
         seed: 0,
-        loss_scale: 1.0,
+        loss_scale: LossScale::new(TrainingPrecision::F32),
     })
 }
 

@@ -14,6 +14,7 @@ use casm_training::alternating::{
     Observer, Rates, Score, StepOptions,
 };
 use casm_training::optimizer::{Adam, Sgd};
+use casm_training::run::{LossScale, TrainingPrecision};
 use casm_training::thinning::{History, HistoryStart, Place, ThinningPolicy};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
@@ -166,7 +167,7 @@ fn alternation(
         },
         fill: [0.0; 3],
         seed: 0,
-        loss_scale: 1.0,
+        loss_scale: LossScale::new(TrainingPrecision::F32),
     }
 }
 

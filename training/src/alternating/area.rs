@@ -24,7 +24,7 @@ const SMOOTHING: f64 = 0.1;
 const PROPORTIONAL: f64 = 4.0;
 /// Change of the level for each step at which the area is off by 1.
 const INTEGRAL: f64 = 0.04;
-/// λ stays within this factor of where it began.
+/// The level stays within this factor of where it began.
 const LARGEST_FACTOR: f64 = 100.0;
 
 impl AreaController {

@@ -38,6 +38,7 @@ pub use options::{
 pub use report::StepReport;
 
 use crate::optimizer;
+use crate::run::LossScale;
 use crate::thinning::{History, Judge, Place, ThinningPolicy};
 use report::Tally;
 use sum::Sum;
@@ -59,9 +60,9 @@ pub struct Alternation {
     pub fill: [f32; 3],
     /// Of all draws.
     pub seed: u64,
-    /// Factor of losses before their gradients are taken, and its inverse after; 1 but for f16, whose
-    /// smallest numbers gradients fall below.
-    pub loss_scale: f64,
+    /// Factor of losses before their gradients are taken, and its inverse after: for f16, whose smallest
+    /// numbers gradients fall below.
+    pub loss_scale: LossScale,
 }
 
 /// What changes from step to step.
@@ -141,7 +142,7 @@ impl Alternation {
                 self.add_terms(&mut loss, judge, &masks, batch, share(batch), &mut tally)?;
 
             if let Some(loss) =
-                self.classifier_loss(judge, &judged, masked_in, &masked_out, batch)?
+                self.classifier_loss(judge, &judged, masked_in, &masks, &masked_out, batch)?
             {
                 let gradients = self.classifier.gradients(&self.scaled(&loss)?, true)?;
                 masked_gradients.add(gradients, share(batch))?;
@@ -164,7 +165,12 @@ impl Alternation {
             let names = self.classifier.trained_names();
             observer.gradients(Half::Masked, &names, gradients);
         }
-        self.update_classifier(clean_gradients, masked_gradients, rates.classifier)?;
+        self.update_classifier(
+            clean_gradients,
+            masked_gradients,
+            rates.classifier,
+            overflowed,
+        )?;
         // Empty after an overflow.
         let mut gradients = mapping_gradients.total.unwrap_or_default();
         observer.gradients(Half::Mapping, &self.mapping.trained_names(), &gradients);
@@ -228,51 +234,65 @@ impl Alternation {
         judge: Judge,
         judged: &Look,
         masked_in: Option<Tensor>,
+        masks: &Masks,
         masked_out: &Tensor,
         batch: &Batch,
     ) -> Result<Option<Tensor>> {
-        if !self.classifier.is_trained() {
-            return Ok(None);
-        }
-        let out = match (judge, self.options.masked_step) {
-            (Judge::Current, _) => judged.judgement.cross_entropy.shallow_clone(),
+        let own_look = |pictures: &Tensor| {
+            let pictures = pictures.f_detach().map_err(torch_error)?;
+            let judgement = self.classifier.look(&pictures, batch)?.judgement;
+            Ok::<_, casm::Error>(judgement.cross_entropy)
+        };
+        let masked_in = masked_in.filter(|_| self.options.train_on_masked_in);
+        let (out, masked_in) = match (judge, self.options.masked_step) {
+            _ if !self.classifier.is_trained() => return Ok(None),
+            (Judge::Current, _) => {
+                let out = judged.judgement.cross_entropy.shallow_clone();
+                (out, masked_in)
+            }
             (Judge::Kept(_), MaskedStep::Skip) => return Ok(None),
             (Judge::Kept(_), MaskedStep::Always) => {
-                let pictures = masked_out.f_detach().map_err(torch_error)?;
-                let look = self.classifier.look(&pictures, batch)?;
-                return Ok(Some(look.judgement.cross_entropy));
+                let own_in = masked_in
+                    .map(|_| own_look(&batch.masked_in(&masks.full, self.fill)?))
+                    .transpose()?;
+                (own_look(masked_out)?, own_in)
             }
         };
-        match masked_in.filter(|_| self.options.train_on_masked_in) {
+        match masked_in {
             Some(masked_in) => Ok(Some(out.f_add(&masked_in).map_err(torch_error)?)),
             None => Ok(Some(out)),
         }
     }
 
-    /// The classifier's step at the end: on masked pictures, or (joint) on the mean of both losses.
-    fn update_classifier(&mut self, clean: Sum, masked: Sum, rate: f64) -> Result<()> {
-        let total = match self.options.classifier_step {
-            ClassifierStep::Sequential => masked.total,
-            ClassifierStep::Joint => match (clean.total, masked.total) {
-                (Some(clean), Some(masked)) => {
-                    let mut mean = Sum::default();
-                    mean.add(Some(clean), 0.5)?;
-                    mean.add(Some(masked), 0.5)?;
-                    mean.total
-                }
-                (clean, _) => clean,
-            },
-        };
-        match total {
+    /// The classifier's step at the end: on masked pictures, or (joint) on both losses, each of half
+    /// weight (Eq. 8). A joint step of which a part overflowed is left out.
+    fn update_classifier(
+        &mut self,
+        clean: Sum,
+        masked: Sum,
+        rate: f64,
+        overflowed: bool,
+    ) -> Result<()> {
+        let mut step = Sum::default();
+        match self.options.classifier_step {
+            ClassifierStep::Sequential => step = masked,
+            ClassifierStep::Joint if overflowed => {}
+            ClassifierStep::Joint => {
+                step.add(clean.total, 0.5)?;
+                step.add(masked.total, 0.5)?;
+            }
+        }
+        match step.total {
             Some(gradients) => self.classifier.update(&gradients, rate, false),
             None => Ok(()),
         }
     }
 
     fn scaled(&self, loss: &Tensor) -> Result<Tensor> {
-        if self.loss_scale == 1.0 {
+        if self.loss_scale.factor == 1.0 {
             return Ok(loss.shallow_clone());
         }
-        loss.f_mul_scalar(self.loss_scale).map_err(torch_error)
+        loss.f_mul_scalar(self.loss_scale.factor)
+            .map_err(torch_error)
     }
 }

@@ -22,7 +22,8 @@ pub enum Score {
 pub enum ClassifierStep {
     /// Two steps of full weight, clean and then masked: the released code.
     Sequential,
-    /// One step on the mean of both losses: the paper.
+    /// One step on the mean of both losses, at the end: the paper. The judge of the step is the
+    /// classifier before it. Where the masked loss is left out, the clean one keeps its half weight.
     Joint,
 }
 

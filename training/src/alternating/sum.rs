@@ -3,7 +3,7 @@
 use casm::{Result, torch_error};
 use tch::{TchError, Tensor};
 
-use crate::run::unscale;
+use crate::run::LossScale;
 
 /// A weighted sum of gradients; none before the first, and none after an overflow.
 #[derive(Debug, Default)]
@@ -14,11 +14,11 @@ pub(super) struct Sum {
 impl Sum {
     /// Takes the loss scale back. Gradients that overflowed are dropped, and the step that they were for
     /// is left out; true then.
-    pub(super) fn unscale(&mut self, factor: f64) -> Result<bool> {
+    pub(super) fn unscale(&mut self, scale: LossScale) -> Result<bool> {
         let Some(total) = &mut self.total else {
             return Ok(false);
         };
-        let overflowed = unscale(total, factor).map_err(torch_error)?;
+        let overflowed = scale.unscale(total).map_err(torch_error)?;
         if overflowed {
             self.total = None;
         }

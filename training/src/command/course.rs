@@ -25,7 +25,7 @@ pub struct CourseArguments {
     #[arg(long, value_name = "DIR", default_value = "run")]
     pub out: PathBuf,
     /// Go on with the run in this folder, exactly where its last snapshot was taken.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "init", "architecture", "seed", "batch"])]
+    #[arg(long, value_name = "DIR", conflicts_with = "data")]
     pub resume: Option<PathBuf>,
 
     /// Checkpoint to start from (casm import, casm train-classifier).
@@ -80,7 +80,8 @@ pub struct CourseArguments {
     /// Epochs.
     #[arg(long, help_heading = "Course")]
     pub epochs: Option<u64>,
-    /// Share of all pictures that an epoch takes.
+    /// Share of all pictures that an epoch takes. Epochs go on where the last one stopped, so with 0.2 five
+    /// of them see every picture once.
     #[arg(long, value_name = "SHARE", help_heading = "Course")]
     pub epoch_share: Option<f64>,
     /// One iteration more in an epoch, as the released code has.
@@ -89,7 +90,7 @@ pub struct CourseArguments {
     /// Learning rates over the epochs: step:EPOCHS (a tenth after each so many), constant, cosine.
     #[arg(long, value_name = "SCHEDULE", help_heading = "Course")]
     pub lr_schedule: Option<RateSchedule>,
-    /// Number format of the passes.
+    /// Number format of the passes. On NVIDIA GPUs f32 convolutions may round products to TF32.
     #[arg(long, value_enum, default_value_t = TrainingPrecision::F32, help_heading = "Course")]
     pub precision: TrainingPrecision,
     /// Keep a moving average of the weights with this decay (0.999), and make the checkpoint of it.
@@ -101,10 +102,10 @@ pub struct CourseArguments {
     /// Where to run: auto, cpu, cuda, cuda:N.
     #[arg(long, default_value_t = Device::Auto, help_heading = "Course")]
     pub device: Device,
-    /// CPU threads of the network; one a core if left out.
+    /// CPU threads of the network; one a core if left out or 0.
     #[arg(long, help_heading = "Course")]
     pub threads: Option<usize>,
-    /// On a GPU: choose convolutions that give the same bits every time. On the CPU they always do.
+    /// On a GPU: choose convolutions by rule and not by timing. On the CPU runs repeat to the bit anyway.
     #[arg(long, help_heading = "Course")]
     pub deterministic: bool,
 
@@ -160,26 +161,34 @@ impl CourseArguments {
             &start.classes()?,
         )?;
         let classes = data.classes().to_vec();
+        let kept = start.header().filter(|_| keep_decoder);
+        let kept = kept.map(|header| &header.network);
         let network = NetworkConfig {
             encoder: start.encoder(classes.len())?,
-            decoder,
-            separate_encoder: false,
+            decoder: kept.map_or(decoder, |network| network.decoder.clone()),
+            separate_encoder: kept.is_some_and(|network| network.separate_encoder),
         };
         let mut input = start
             .header()
             .map_or_else(InputConfig::default, |header| header.input.clone());
         input.size = self.input_size.unwrap_or(input.size);
+        let class_list = self
+            .class_list
+            .as_deref()
+            .map(std::path::absolute)
+            .transpose()?;
         let course = CourseConfig {
             created_by: format!("casm {}", env!("CARGO_PKG_VERSION")),
             data: DataConfig {
                 sources,
-                class_list: self.class_list.clone(),
-                classes: self.classes.clone(),
+                class_list,
+                classes: self.classes.as_deref().map(absolute_choice).transpose()?,
+                pictures: data.pictures(),
+                checksum: data.checksum(),
                 batch: self.batch,
                 accumulate: self.accumulate,
                 epoch_share: self.epoch_share.unwrap_or(defaults.epoch_share),
                 compat: self.compat,
-                largest_crop: 1.0,
                 flip: !self.no_flip,
             },
             network,
@@ -191,7 +200,10 @@ impl CourseArguments {
             precision: self.precision,
             ema: self.ema,
             seed: self.seed,
-            threads: self.threads.unwrap_or_else(cores),
+            threads: self.threads.filter(|&n| n > 0).unwrap_or_else(cores),
+            evaluate: None,
+            evaluate_every: 0,
+            evaluate_limit: None,
         };
         Ok(Opened {
             data,
@@ -261,6 +273,47 @@ impl CourseArguments {
             workers: self.workers.unwrap_or_else(cores),
         }
     }
+}
+
+/// `FILE.json:A,B` with the whole path, so that the run can be resumed from another folder.
+fn absolute_choice(choice: &str) -> anyhow::Result<String> {
+    Ok(match choice.split_once(".json:") {
+        Some((file, names)) => {
+            let path = std::path::absolute(format!("{file}.json"))?;
+            format!("{}:{names}", path.display())
+        }
+        None => choice.to_owned(),
+    })
+}
+
+/// Refuses options that a resumed run has its own values for; `allowed` may be given again.
+///
+/// # Errors
+/// Names the option.
+pub fn refuse_others(allowed: &[&str]) -> anyhow::Result<()> {
+    let always = [
+        "resume",
+        "max-steps",
+        "max-minutes",
+        "snapshot-every",
+        "keep",
+        "workers",
+        "device",
+        "deterministic",
+        "dry-run",
+    ];
+    for word in std::env::args().skip(2) {
+        let Some(option) = word.strip_prefix("--") else {
+            continue;
+        };
+        let option = option.split('=').next().unwrap_or(option);
+        ensure!(
+            always.contains(&option) || allowed.contains(&option),
+            "--{option} is fixed when a run begins and cannot be changed by --resume; leave it out, \
+             or start another run"
+        );
+    }
+    Ok(())
 }
 
 /// Defaults that differ between the commands.

@@ -14,7 +14,7 @@ use casm_training::run::{
 };
 use casm_training::thinning::HistoryStart;
 
-use super::course::{CourseArguments, Defaults, Opened, go, open_data, prepare};
+use super::course::{CourseArguments, Defaults, Opened, go, open_data, prepare, refuse_others};
 
 /// Arguments of `casm train`.
 ///
@@ -99,8 +99,13 @@ pub struct Arguments {
     /// Channels that each tap is reduced to.
     #[arg(long, default_value_t = 64, help_heading = "Decoder")]
     decoder_channels: usize,
-    /// Train on the checkpoint's decoder instead of a new one.
-    #[arg(long, requires = "init", help_heading = "Decoder")]
+    /// Train on the checkpoint's decoder, as it is built, instead of a new one.
+    #[arg(
+        long,
+        requires = "init",
+        conflicts_with_all = ["decoder", "upsample", "decoder_taps", "decoder_channels"],
+        help_heading = "Decoder"
+    )]
     keep_decoder: bool,
 
     /// Weight of the masked-in term of Phang et al. (2020); 0 is pure CASM.
@@ -165,14 +170,9 @@ pub struct Arguments {
     /// Annotated pictures to score the masks on during training, stretched (see casm evaluate).
     #[arg(long, value_name = "DATA", help_heading = "Stopping and watching")]
     evaluate: Option<PathBuf>,
-    /// Score them every so many steps.
-    #[arg(
-        long,
-        value_name = "STEPS",
-        default_value_t = 500,
-        help_heading = "Stopping and watching"
-    )]
-    evaluate_every: u64,
+    /// Score them every so many steps [default: 500], and at the end.
+    #[arg(long, value_name = "STEPS", help_heading = "Stopping and watching")]
+    evaluate_every: Option<u64>,
     /// Score so many of them.
     #[arg(long, value_name = "COUNT", help_heading = "Stopping and watching")]
     evaluate_limit: Option<usize>,
@@ -243,7 +243,16 @@ impl Arguments {
         };
         self.preset.apply(&mut config);
         let course = &mut config.course;
-        course.network.separate_encoder = self.encoder == EncoderArgument::Separate;
+        if !self.keep_decoder {
+            course.network.separate_encoder = self.encoder == EncoderArgument::Separate;
+        }
+        course.evaluate = self
+            .evaluate
+            .as_deref()
+            .map(std::path::absolute)
+            .transpose()?;
+        course.evaluate_every = self.evaluate_every.unwrap_or(500);
+        course.evaluate_limit = self.evaluate_limit;
         course.epochs = self.course.epochs.unwrap_or(course.epochs);
         course.schedule = self.course.lr_schedule.unwrap_or(course.schedule);
         if let (Some(choice), Some(decoder)) = (self.decoder, &mut course.network.decoder) {
@@ -272,13 +281,14 @@ impl Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let course = &arguments.course;
     let interrupt = Interrupt::watch()?;
-    let watch = course.watch(
-        arguments.evaluate.as_deref(),
-        arguments.evaluate_every,
-        arguments.evaluate_limit,
-    );
     let (config, folder, data, start) = match &course.resume {
         Some(path) => {
+            refuse_others(&[
+                "evaluate",
+                "evaluate-every",
+                "evaluate-limit",
+                "history-device",
+            ])?;
             let folder = RunFolder::new(path);
             let config: RunConfig = folder.read_config()?;
             let data = &config.course.data;
@@ -296,6 +306,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             (config, folder, opened.data, Some(opened.start))
         }
     };
+    let evaluate = arguments
+        .evaluate
+        .as_deref()
+        .or(config.course.evaluate.as_deref());
+    let watch = course.watch(
+        evaluate,
+        arguments
+            .evaluate_every
+            .unwrap_or(config.course.evaluate_every),
+        arguments.evaluate_limit.or(config.course.evaluate_limit),
+    );
     if course.dry_run {
         println!("{}", serde_json::to_string_pretty(&config)?);
         return Ok(ExitCode::SUCCESS);
@@ -322,11 +343,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         folder: folder.clone(),
         watch,
         device,
+        history_device,
         data,
     };
     let mut trainer = Trainer::new(parts, course.resume.is_some())?;
     if course.resume.is_none() {
         folder.write_config(&config)?;
+    }
+    let (every, epoch) = (config.thinning.every, trainer.steps_per_epoch());
+    if config.thinning.probability > 0.0 && every > epoch && config.preset != Preset::FL {
+        eprintln!(
+            "casm: an epoch has {epoch} steps, so that keeping a classifier every {every} steps keeps the first \
+             one only; --history-every N keeps more"
+        );
     }
     go(&mut trainer, course, &interrupt, &folder)
 }

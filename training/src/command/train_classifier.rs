@@ -10,7 +10,7 @@ use casm_training::run::{
     ClassifierConfig, Parts, RunFolder, SupervisedLearner, Trainer, WatchConfig,
 };
 
-use super::course::{CourseArguments, Defaults, go, open_data, prepare};
+use super::course::{CourseArguments, Defaults, go, open_data, prepare, refuse_others};
 
 /// Arguments of `casm train-classifier`.
 #[derive(Debug, clap::Args)]
@@ -57,6 +57,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::watch()?;
     let (config, folder, data, start) = match &course.resume {
         Some(path) => {
+            refuse_others(&["validate", "validate-every"])?;
             let folder = RunFolder::new(path);
             let config: ClassifierConfig = folder.read_config()?;
             let data = &config.course.data;
@@ -108,6 +109,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             ..course.watch(None, arguments.validate_every, None)
         },
         device,
+        history_device: device,
         data,
     };
     let mut trainer = Trainer::new(parts, course.resume.is_some())?;

@@ -28,7 +28,7 @@ pub struct Sample {
     /// Index of the archive that holds it.
     archive: usize,
     /// Its name there.
-    name: String,
+    pub(super) name: String,
     /// Index into the classes of its [`Dataset`].
     pub class: usize,
 }

@@ -156,6 +156,19 @@ impl Mixture {
         &self.classes
     }
 
+    /// A checksum of the pictures' names and classes, in their order.
+    pub fn checksum(&self) -> u32 {
+        let mut checksum = 0;
+        for source in &self.sources {
+            for sample in source.dataset.samples() {
+                let class = (sample.class as u64).to_le_bytes();
+                checksum = crc32c::crc32c_append(checksum, sample.name.as_bytes());
+                checksum = crc32c::crc32c_append(checksum, &class);
+            }
+        }
+        checksum
+    }
+
     /// Number of pictures of all sources.
     pub fn pictures(&self) -> usize {
         let pictures = |source: &Source| source.dataset.samples().len();

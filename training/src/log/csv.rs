@@ -146,8 +146,8 @@ mod tests {
         log.append(&score(3)).expect("writable");
         assert_eq!(
             read(&path),
-            "step,epoch,images,localization_error,official_metric,f1,top1,top5,mask_mean,confused_rate\n\
-             3,0,650,,,0.30000000000000004,,,,\n"
+            "step,epoch,images,localization_error,official_metric,f1,top1,top5,mask_mean\n\
+             3,0,650,,,0.30000000000000004,,,\n"
         );
     }
 

@@ -24,9 +24,10 @@ pub struct StepRecord {
     pub classifier_masked_loss: Option<f64>,
     /// What the mapping minimises: its terms added (Eq. 6).
     pub mapping_loss: Option<f64>,
-    /// The score term: entropy or cross-entropy of the judge on masked pictures (Eq. 7).
+    /// The score term with the sign changed: entropy or cross-entropy of the judge on masked pictures (Eq. 7).
     pub main_term: Option<f64>,
-    /// λ times the mask's size where it counts.
+    /// The area term as the released code has it: -λ times the mean of relu(q - mask's mean), q being 1 where
+    /// area costs.
     pub regulariser_term: Option<f64>,
     /// λ times the mean of all masks: the regulariser as the paper writes it (Eq. 7).
     pub regulariser_of_paper: Option<f64>,
@@ -36,7 +37,7 @@ pub struct StepRecord {
     pub masked_in_term: Option<f64>,
     /// Mean of the masks, in [0, 1].
     pub mask_mean: Option<f64>,
-    /// Share of the pictures for which the judge is right on the whole and wrong on the masked one.
+    /// Share of the pictures that the classifier gets right and the judge, masked out, does not.
     pub confused_rate: Option<f64>,
     /// Share of pictures that the classifier gets right.
     pub accuracy_clean: Option<f64>,
@@ -52,6 +53,8 @@ pub struct StepRecord {
     pub classifier_rate: Option<f64>,
     /// The mapping's learning rate.
     pub mapping_rate: Option<f64>,
+    /// Whether gradients overflowed (f16), so that an update was left out.
+    pub overflowed: bool,
 }
 
 /// An evaluation in the course of a training run. All shares are in [0, 1].

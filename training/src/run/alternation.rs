@@ -26,7 +26,6 @@ pub struct AlternationLearner {
     config: RunConfig,
     lambda: f64,
     area: Option<AreaController>,
-    loss_scale: LossScale,
     ema: Option<Ema>,
 }
 
@@ -77,13 +76,12 @@ impl AlternationLearner {
                 options: config.step.clone(),
                 fill: config.step.fill.color(&config.course.input),
                 seed: config.course.seed,
-                loss_scale: LossScale::new(config.course.precision).factor,
+                loss_scale: LossScale::new(config.course.precision),
             },
             lambda: config.lambda,
             area: config
                 .target_area
                 .map(|target| AreaController::new(target, config.lambda)),
-            loss_scale: LossScale::new(config.course.precision),
             ema: ema.transpose()?,
             config: config.clone(),
         })
@@ -113,9 +111,8 @@ impl Learner for AlternationLearner {
             mapping: self.config.optimizer.mapping_rate * factor,
             lambda: self.lambda,
         };
-        self.alternation.loss_scale = self.loss_scale.factor;
         let report = self.alternation.iterate(batches, place, rates, &mut ())?;
-        self.loss_scale.update(report.overflowed);
+        self.alternation.loss_scale.update(report.overflowed);
         if let Some(area) = &mut self.area {
             self.lambda = area.next(report.mask_mean, self.config.lambda);
         }
@@ -162,7 +159,7 @@ impl Learner for AlternationLearner {
             meta: AlternationMeta {
                 lambda: self.lambda,
                 area: self.area,
-                loss_scale: self.loss_scale,
+                loss_scale: self.alternation.loss_scale,
                 adam_steps: mapping.adam.steps,
             },
             tensors,
@@ -213,7 +210,7 @@ impl Learner for AlternationLearner {
         }
         self.lambda = state.meta.lambda;
         self.area = state.meta.area;
-        self.loss_scale = state.meta.loss_scale;
+        self.alternation.loss_scale = state.meta.loss_scale;
         Ok(())
     }
 
@@ -293,7 +290,9 @@ fn record(report: &StepReport, place: Place, rates: Rates) -> StepRecord {
             Judge::Kept(slot) => Some(slot as u64),
         },
         lambda: Some(report.lambda),
-        gradient_norm: Some(report.gradient_norm),
+        // After an overflow there is none.
+        gradient_norm: Some(report.gradient_norm).filter(|_| !report.overflowed),
+        overflowed: report.overflowed,
         classifier_rate: Some(rates.classifier),
         mapping_rate: Some(rates.mapping),
         ..StepRecord::default()

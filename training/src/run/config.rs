@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::precision::TrainingPrecision;
 use super::strategy::Preset;
-use crate::alternating::{MappingGradient, StepOptions};
+use crate::alternating::{ClassifierStep, MappingGradient, StepOptions};
 use crate::optimizer::RateSchedule;
 use crate::thinning::ThinningPolicy;
 
@@ -43,6 +43,12 @@ pub struct CourseConfig {
     pub seed: u64,
     /// CPU threads of libtorch: sums depend on them in the last bit.
     pub threads: usize,
+    /// What the run is scored on, unless said otherwise when it is resumed.
+    pub evaluate: Option<PathBuf>,
+    /// Steps between two scores.
+    pub evaluate_every: u64,
+    /// Score on so many pictures.
+    pub evaluate_limit: Option<usize>,
 }
 
 /// A run of `casm train`.
@@ -99,8 +105,10 @@ pub struct DataConfig {
     pub epoch_share: f64,
     /// One iteration more in an epoch, as in the released code.
     pub compat: bool,
-    /// Largest share of a picture that RandomResizedCrop takes; the smallest is the source's.
-    pub largest_crop: f64,
+    /// Number of pictures.
+    pub pictures: usize,
+    /// Checksum of the pictures' names and classes: a run goes on with the same only.
+    pub checksum: u32,
     /// Whether pictures are mirrored half of the time.
     pub flip: bool,
 }
@@ -216,6 +224,10 @@ impl CourseConfig {
             size > 0 && size.is_multiple_of(32) && size <= 2048,
             "--input-size is {size}, but must be a multiple of 32 from 32 to 2048"
         );
+        ensure!(
+            self.data.batch > 1 || size > 32,
+            "batch norm needs more than one value: use --batch above 1 or a larger --input-size"
+        );
         self.network.validate()?;
         Ok(())
     }
@@ -263,10 +275,35 @@ impl RunConfig {
         }
         if self.step.mapping_gradient == MappingGradient::Legacy {
             ensure!(
-                self.course.data.accumulate == 1,
-                "--decoder-grad legacy exists for single batches only; leave out --accumulate"
+                self.course.data.accumulate == 1
+                    && self.course.precision == TrainingPrecision::F32
+                    && self.step.classifier_step == ClassifierStep::Sequential,
+                "--decoder-grad legacy exists for single batches, f32 and sequential steps only; \
+                 leave out --accumulate, --precision and --classifier-step"
             );
         }
+        ensure!(
+            !self.step.train_on_masked_in || self.step.masked_in > 0.0,
+            "--train-on-masked-in needs --masked-in WEIGHT"
+        );
+        ensure!(
+            self.thinning.probability == 0.0 || self.thinning.size > 0,
+            "--history-size is 0, but kept classifiers are to judge; use --preset L instead"
+        );
+        let decoder = self.course.network.decoder.as_ref();
+        let raw = self
+            .course
+            .network
+            .network()
+            .encoder
+            .taps
+            .iter()
+            .any(|tap| tap.raw);
+        ensure!(
+            raw || decoder.is_none_or(|decoder| !decoder.convolve_first)
+                || self.preset == Preset::Paper,
+            "--decoder l0-conv is for encoders with a raw first tap (ResNet); this one has none"
+        );
         Ok(())
     }
 }
@@ -303,6 +340,7 @@ fn share(option: &str, value: f64) -> anyhow::Result<()> {
 /// Iterations of an epoch that takes `share` of `batches`; one more with `compat`, because the released
 /// code breaks off only after the first that is beyond. At least one.
 pub fn iterations_per_epoch(batches: u64, share: f64, compat: bool) -> u64 {
-    let iterations = (share * batches as f64).floor() as u64;
+    // 0.29 * 100 is a little less than 29.
+    let iterations = (share * batches as f64 + 1e-9).floor() as u64;
     (iterations + u64::from(compat)).clamp(1, batches.max(1))
 }

@@ -39,7 +39,7 @@ impl Feed {
             size: course.input.size,
             transform: Transform::Train {
                 // Each source has its own.
-                scale: (course.data.largest_crop, course.data.largest_crop),
+                scale: (1.0, 1.0),
                 ratio: (3.0 / 4.0, 4.0 / 3.0),
                 flip: course.data.flip,
             },

@@ -32,7 +32,6 @@ pub use ema::Ema;
 pub use folder::RunFolder;
 pub use learner::{Learner, State};
 pub use memory::keep_freed_memory;
-pub(crate) use precision::unscale;
 pub use precision::{LossScale, TrainingPrecision};
 pub use score::Scorer;
 pub use start::{Architecture, Start};

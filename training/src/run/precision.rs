@@ -32,8 +32,10 @@ impl TrainingPrecision {
 /// after a long time without overflow, half after one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LossScale {
-    /// The factor now.
+    /// The factor now; 1, and staying so, where numbers have the range of f32.
     pub factor: f64,
+    /// Whether losses are scaled at all.
+    enabled: bool,
     /// Steps since the last change.
     steps: u32,
 }
@@ -50,7 +52,11 @@ impl LossScale {
             TrainingPrecision::F16 => LossScale::FIRST,
             TrainingPrecision::F32 | TrainingPrecision::Bf16 => 1.0,
         };
-        LossScale { factor, steps: 0 }
+        LossScale {
+            factor,
+            enabled: precision == TrainingPrecision::F16,
+            steps: 0,
+        }
     }
 
     /// Divides gradients by the factor. True if that cannot be done, because one overflowed: then they
@@ -59,12 +65,15 @@ impl LossScale {
     /// # Errors
     /// libtorch's.
     pub fn unscale(&self, gradients: &mut [Tensor]) -> Result<bool, TchError> {
-        unscale(gradients, self.factor)
+        match self.enabled {
+            true => unscale(gradients, self.factor),
+            false => Ok(false),
+        }
     }
 
     /// Takes note of a step; nothing where numbers have the range of f32.
     pub fn update(&mut self, overflowed: bool) {
-        if self.factor == 1.0 && !overflowed {
+        if !self.enabled {
             return;
         }
         self.steps += 1;
@@ -78,11 +87,7 @@ impl LossScale {
     }
 }
 
-/// [`LossScale::unscale`] by `factor`; a factor of 1 is no scaling, and nothing is looked at.
-pub(crate) fn unscale(gradients: &mut [Tensor], factor: f64) -> Result<bool, TchError> {
-    if factor == 1.0 {
-        return Ok(false);
-    }
+fn unscale(gradients: &mut [Tensor], factor: f64) -> Result<bool, TchError> {
     let mut norms = Vec::with_capacity(gradients.len());
     for gradient in gradients.iter_mut() {
         let _ = gradient.f_mul_scalar_(1.0 / factor)?;

@@ -151,6 +151,7 @@ impl Start {
         tch::manual_seed(seed as i64);
         // Drawn on the CPU, where the draws are the same for every device.
         let mut parameters = Parameters::initialise(&network.parameters(), Device::Cpu)?;
+        let mut trained_encoder = false;
         if let Start::Checkpoint {
             checkpoint,
             path,
@@ -158,6 +159,11 @@ impl Start {
             replace_head,
         } = self
         {
+            ensure!(
+                !keep_decoder || checkpoint.header().network.decoder.is_some(),
+                "model '{}' has no decoder to keep; leave out --keep-decoder",
+                path.display()
+            );
             let stored = Parameters::from_named(checkpoint.tensors()?, Device::Cpu)?;
             let head = head(&network);
             for (name, tensor) in stored.iter() {
@@ -168,6 +174,7 @@ impl Start {
                 if !keep {
                     continue;
                 }
+                trained_encoder |= name.starts_with("encoder.");
                 let fits = parameters
                     .get(name)
                     .is_ok_and(|own| own.size() == tensor.size());
@@ -179,7 +186,7 @@ impl Start {
                 parameters.insert(name, tensor.shallow_clone());
             }
         }
-        if config.separate_encoder {
+        if config.separate_encoder && !trained_encoder {
             // The mapping's own encoder begins as the classifier's copy.
             let copies: Vec<_> = parameters
                 .iter()

@@ -108,6 +108,7 @@ impl Learner for SupervisedLearner {
             classifier_clean_loss: Some(loss),
             accuracy_clean: Some(accuracy),
             classifier_rate: Some(rate),
+            overflowed,
             ..StepRecord::default()
         })
     }

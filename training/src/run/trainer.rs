@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use casm::Header;
 use casm::checkpoint::{self, Storage};
 use casm::network::Network;
+use casm::{Header, torch_error};
 use serde::{Deserialize, Serialize};
-use tch::Device;
+use tch::{Device, Kind, Tensor};
 
 use super::config::{CourseConfig, StopConfig, WatchConfig, iterations_per_epoch};
 use super::feed::Feed;
@@ -80,6 +80,8 @@ pub struct Parts<L> {
     pub watch: WatchConfig,
     /// Where it computes.
     pub device: Device,
+    /// Where kept classifiers lie.
+    pub history_device: Device,
     /// Its pictures, labelled with the network's classes.
     pub data: Mixture,
     /// Of the checkpoints that the run writes.
@@ -99,9 +101,17 @@ impl<L: Learner> Trainer<L> {
             folder,
             watch,
             device,
+            history_device,
             data,
             header,
         } = parts;
+        let (pictures, checksum) = (data.pictures(), data.checksum());
+        anyhow::ensure!(
+            (pictures, checksum) == (course.data.pictures, course.data.checksum),
+            "the data is not that of the run any more: there are {pictures} pictures where the run has {}, \
+             or other names; start a new run",
+            course.data.pictures
+        );
         let mut store = SnapshotStore::open(folder.path(), watch.keep)?;
         let mut place = Place {
             step: 0,
@@ -110,7 +120,7 @@ impl<L: Learner> Trainer<L> {
         };
         let (mut best, mut saved) = (None, None);
         if resume {
-            let found = store.latest::<Meta<L::Meta>>(device, device)?;
+            let found = store.latest::<Meta<L::Meta>>(device, history_device)?;
             let found = found.with_context(|| {
                 let path = folder.path().display();
                 format!("'{path}' holds no snapshot to go on from; start the run again in another folder")
@@ -218,8 +228,8 @@ impl<L: Learner> Trainer<L> {
             self.advance(per_epoch);
             let (evaluate, save) = (self.watch.evaluate_every, self.watch.snapshot_every);
             if evaluate > 0
-                && self.place.step.is_multiple_of(evaluate)
-                && let Some(score) = self.evaluate()?
+                && (self.place.step.is_multiple_of(evaluate) || self.place.step == total)
+                && let Some(score) = self.evaluate_or_save()?
             {
                 progress.say(&describe(&score));
                 scores.append(&score)?;
@@ -235,6 +245,8 @@ impl<L: Learner> Trainer<L> {
         }
         progress.finish();
         self.save()?;
+        // Also where the last snapshot was taken by a process that was killed right after it.
+        self.write_model(&self.folder.model())?;
         report(&feed.rejected());
         Ok(outcome)
     }
@@ -255,9 +267,13 @@ impl<L: Learner> Trainer<L> {
             record.mapping_loss,
             record.gradient_norm,
         ];
-        if numbers.into_iter().flatten().all(f64::is_finite) {
-            return Ok(());
+        match numbers.into_iter().flatten().all(f64::is_finite) {
+            true => Ok(()),
+            false => Err(self.diverged("a loss")),
         }
+    }
+
+    fn diverged(&self, what: &str) -> anyhow::Error {
         let last = match &self.saved {
             Some((step, path)) => format!(
                 "the last good snapshot, after step {step}, is '{}'",
@@ -265,11 +281,20 @@ impl<L: Learner> Trainer<L> {
             ),
             None => "there is no snapshot yet".to_owned(),
         };
-        bail!(
-            "training has diverged: at step {} a loss is not a number any more; {last}; \
-             start again with lower --classifier-rate or --mapping-rate",
-            record.step
+        anyhow::anyhow!(
+            "training has diverged: at step {} {what} is not a number any more; {last}; \
+             start again with lower learning rates",
+            self.place.step + 1
         )
+    }
+
+    /// [`evaluate`](Trainer::evaluate); should it fail, the steps so far are not lost.
+    fn evaluate_or_save(&mut self) -> anyhow::Result<Option<ScoreRecord>> {
+        let score = self.evaluate();
+        if score.is_err() {
+            self.save()?;
+        }
+        score
     }
 
     /// Scores the model on the pictures that were named for it, if any; keeps the best one.
@@ -302,6 +327,10 @@ impl<L: Learner> Trainer<L> {
             return Ok(());
         }
         let state = self.learner.state()?;
+        // What is ruined must not take the place of what is good.
+        if !all_finite(state.tensors.values())? {
+            return Err(self.diverged("a weight"));
+        }
         let path = self.store.save(&Snapshot {
             step: self.place.step,
             meta: Meta {
@@ -333,4 +362,19 @@ impl<L: Learner> Trainer<L> {
         write_atomically(path, |file| file.write_all(&bytes))?;
         Ok(())
     }
+}
+
+/// Whether all numbers of all tensors are numbers.
+fn all_finite<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> anyhow::Result<bool> {
+    let sums = tensors
+        .map(|tensor| tensor.f_abs()?.f_max()?.f_to_kind(Kind::Float))
+        .collect::<Result<Vec<_>, _>>();
+    let finite = |sums: &[Tensor]| {
+        Tensor::f_stack(sums, 0)?
+            .f_isfinite()?
+            .f_all()?
+            .f_int64_value(&[])
+    };
+    let finite = sums.and_then(|sums| finite(&sums)).map_err(torch_error)?;
+    Ok(finite != 0)
 }
