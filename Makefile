@@ -17,10 +17,10 @@ PLUGINS = $(RELEASE)/gstreamer-1.0
 .DEFAULT_GOAL := help
 # cargo is parallel itself, and two of them at once would only wait for each other.
 .NOTPARALLEL:
-.PHONY: help setup build demo test lint deny bench bench-train gpu-check install uninstall clean distclean
+.PHONY: help setup build demo test lint deny bench bench-train reproduce-small gpu-check install uninstall clean distclean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing: system packages (with sudo), libtorch
 	@scripts/setup.sh
@@ -53,6 +53,9 @@ bench: build ## measure speed: BENCHFLAGS="..."
 
 bench-train: build ## measure a training step against plain PyTorch: PYTHON=python3 with torch 2.11, BENCHFLAGS="..."
 	$(RELEASE)/examples/bench_train --python $(PYTHON) $(BENCHFLAGS)
+
+reproduce-small: build ## run the paper's tables and figures at toy scale: SMOKE=1 STEPS=96 MINUTES= OUT=reproduce-small
+	@CASM=$(RELEASE)/casm scripts/reproduce_small.sh
 
 # TF32 rounds products to 10 bits, which the reference numbers' tolerances do not allow for.
 gpu-check: export NVIDIA_TF32_OVERRIDE = 0

@@ -35,7 +35,7 @@ weights=$data/mobilenet_v2_imagenet_folded.safetensors
 # Scored pictures: all of the sample; of Tiny ImageNet's val and for Figure 3 some, evenly spread.
 sample_limit=() tiny_limit=(--limit 2000) figure_limit=(--limit 130)
 if [ -n "$smoke" ]; then
-    sample_limit=(--limit 24) tiny_limit=(--limit 400) figure_limit=(--limit 4)
+    sample_limit=(--limit 24) tiny_limit=(--limit 120) figure_limit=(--limit 4)
 fi
 
 say() { printf 'reproduce-small: %s\n' "$*" >&2; }
@@ -99,11 +99,13 @@ train() {
     local name=$1 folder=$out/runs/$1
     local watch=(--snapshot-every 24 --keep 1 ${minutes:+--max-minutes "$minutes"})
     shift
-    if [ -z "${DRY:-}" ] && compgen -G "$folder/snapshots/*" >/dev/null; then
+    if [ -z "${DRY:-}" ] && compgen -G "$folder/snapshots/step-*" >/dev/null; then
         step "$name" "$casm" "$1" --resume "$folder" "${watch[@]}"
     else
         run "$name" "$@" --out "$folder" --seed "$seed" "${watch[@]}"
     fi
+    # 300 MB with kept classifiers, and of no use any more.
+    [ -n "${DRY:-}" ] || rm -rf "$folder"/{snapshots,history}
 }
 
 # length STEPS PICTURES: options for a run of so many steps, in as few epochs as there are pictures for.
@@ -196,7 +198,7 @@ ROWS
 
 figures() {
     local mapping=$out/runs/table2-e baseline=$out/runs/table2-a
-    run baselines evaluate --model "$mapping" --data "$sample" --resize both --binarize quantile --baselines \
+    run baselines evaluate --model "$mapping" --data "$sample" --resize stretch --binarize quantile --baselines \
         --activation-model "$out/f0.safetensors" --protocol wsoleval "${sample_limit[@]}" \
         --json "$out/scores/baselines.json"
     run figure2 visualize --model "$mapping" --compare "$baseline" --data "$sample" --resize stretch \
@@ -229,3 +231,5 @@ settings
 trap 'say "stopped; start again to go on"; exit 130' INT TERM
 trap report EXIT
 all
+trap - EXIT
+report
