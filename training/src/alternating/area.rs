@@ -13,7 +13,7 @@ pub struct AreaController {
     /// The area asked for, 0 to 1.
     pub target: f64,
     /// Moving average of the masks' mean.
-    average: Option<f64>,
+    average: f64,
     /// Logarithm of the level.
     level: f64,
 }
@@ -28,21 +28,19 @@ const INTEGRAL: f64 = 0.04;
 const LARGEST_FACTOR: f64 = 100.0;
 
 impl AreaController {
-    /// Starts at `lambda`.
+    /// Starts at `lambda`, as if all had been well before: the masks of a random decoder say nothing.
     pub fn new(target: f64, lambda: f64) -> AreaController {
         AreaController {
             target,
-            average: None,
+            average: target,
             level: lambda.ln(),
         }
     }
 
     /// λ for the next step, after one whose masks had this mean; `start` is λ at the beginning.
     pub fn next(&mut self, area: f64, start: f64) -> f64 {
-        let previous = self.average.unwrap_or(area);
-        let average = previous + SMOOTHING * (area - previous);
-        self.average = Some(average);
-        let excess = average - self.target;
+        self.average += SMOOTHING * (area - self.average);
+        let excess = self.average - self.target;
         let bound = LARGEST_FACTOR.ln();
         self.level = (self.level + INTEGRAL * excess).clamp(start.ln() - bound, start.ln() + bound);
         (self.level + PROPORTIONAL * excess).exp()
