@@ -48,14 +48,17 @@ class Folder:
         file = self.path / name
         return file.read_text() if file.exists() else ""
 
+    def done(self, step):
+        return (self.path / "done" / step).exists()
+
     def scores(self, name):
         """The JSON of `casm evaluate`, if that step is done."""
-        done = (self.path / "done" / f"score-{name}").exists() or (self.path / "done" / name).exists()
+        done = self.done(name if name == "baselines" else f"score-{name}")
         return json.loads(self.text(f"scores/{name}.json")) if done else None
 
     def training(self, name):
         """Steps, images a second, last λ of a run that is done; three times None otherwise."""
-        if not (self.path / "done" / name).exists():
+        if not self.done(name):
             return None, None, None
         rows = list(csv.DictReader(self.text(f"runs/{name}/steps.csv").splitlines()))
         if not rows:
@@ -137,7 +140,7 @@ def plot(rows):
 def introduction(folder):
     settings, scored = folder.settings, folder.scores("table2-a")
     pictures = scored["models"][0]["pictures_evaluated"] if scored else "the"
-    missing = [file.name for file in (folder.path / "commands").glob("*") if not (folder.path / "done" / file.name).exists()]
+    missing = [file.name for file in (folder.path / "commands").glob("*") if not folder.done(file.name)]
     text = f"""# The paper's matrix at toy scale
 
 Settings: {", ".join(f"{name} {value}" for name, value in settings.items())}.
@@ -244,7 +247,8 @@ def section_figures(folder):
     if (folder.path / "figures/figure3.svg").exists():
         text += "![What masked pictures do to classifiers](figures/figure3.svg)\n\n"
     groups = {}
-    for row in csv.DictReader(folder.text("figures/figure3.csv").splitlines()):
+    written = folder.text("figures/figure3.csv") if folder.done("figure3") else ""
+    for row in csv.DictReader(written.splitlines()):
         groups.setdefault((row["mask"] or "–", row["condition"]), []).append(row)
 
     def mean(rows, column):
@@ -259,9 +263,8 @@ def section_figures(folder):
 
 
 def section_statistics(folder):
-    done = (folder.path / "done" / "stats").exists()
     rows = []
-    for found in json.loads(folder.text("logs/stats.out")) if done else []:
+    for found in json.loads(folder.text("logs/stats.out")) if folder.done("stats") else []:
         paper = SECTION61[found["model"]]
         rows.append([found["model"], found["pictures"], *(plain(found[key], 4) for key in (
             "average", "std_batch128", "std_global", "entropy", "tv_mean", "tv_sum")), *paper])
