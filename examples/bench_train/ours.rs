@@ -32,8 +32,7 @@ pub fn serve(arguments: &Arguments) -> Result<()> {
         mapping: 1e-3,
         lambda: 10.0,
     };
-    let mut step = 0;
-    for line in std::io::stdin().lock().lines() {
+    for (step, line) in (0..).zip(std::io::stdin().lock().lines()) {
         let judge = match line?.as_str() {
             "current" => Judge::Current,
             _ => Judge::Kept(0),
@@ -49,7 +48,6 @@ pub fn serve(arguments: &Arguments) -> Result<()> {
         let seconds = start.elapsed().as_secs_f64();
         anyhow::ensure!(report.judge == judge, "another judge was drawn");
         writeln!(std::io::stdout(), "{seconds}")?;
-        step += 1;
     }
     writeln!(std::io::stdout(), "{}", peak_mebibytes()?)?;
     Ok(())

@@ -147,8 +147,11 @@ fn a_class_can_be_chosen() {
     assert_eq!(lines(&out).len(), 1);
 }
 
+/// Heading, file, and the rows of term and text.
+type ExhibitText = (String, String, Vec<(String, String)>);
+
 /// The attributes `src` and the facts of a gallery's pictures: heading, file, term → text.
-fn exhibits(html: &str) -> Vec<(String, String, Vec<(String, String)>)> {
+fn exhibits(html: &str) -> Vec<ExhibitText> {
     let (_, body) = html.split_once('\n').expect("lines");
     let document = roxmltree::Document::parse(body).expect("well-formed");
     let mut found = Vec::new();

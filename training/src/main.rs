@@ -25,9 +25,9 @@ enum Command {
     /// Make a checkpoint of a PyTorch or safetensors file, without executing what is in it.
     Import(command::import::Arguments),
     /// Train a mapping and its classifiers (Algorithm 1 of the paper).
-    Train(command::train::Arguments),
+    Train(Box<command::train::Arguments>),
     /// Train a classifier alone: the f(0) that training starts from.
-    TrainClassifier(command::train_classifier::Arguments),
+    TrainClassifier(Box<command::train_classifier::Arguments>),
     /// Score a checkpoint's boxes and masks against annotated pictures.
     Evaluate(command::evaluate::Arguments),
     /// Show what masked pictures do to classifiers (Figure 3).

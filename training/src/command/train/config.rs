@@ -1,0 +1,87 @@
+//! Options → configuration: the preset first, then whatever was said otherwise.
+
+use casm::network::{DecoderConfig, Upsample};
+use casm_training::alternating::StepOptions;
+use casm_training::optimizer::RateSchedule;
+use casm_training::run::{OptimizerConfig, RunConfig};
+
+use super::super::course::{Defaults, Opened};
+use super::{Arguments, DecoderArgument, EncoderArgument, UpsampleArgument};
+
+impl Arguments {
+    /// The run that is asked for: preset first, then whatever was said otherwise.
+    pub(super) fn config(&self) -> anyhow::Result<(Opened, RunConfig)> {
+        let decoder = DecoderConfig {
+            channels: self.decoder_channels,
+            upsample: match self.upsample {
+                UpsampleArgument::Nearest => Upsample::Nearest,
+                UpsampleArgument::Bilinear => Upsample::Bilinear,
+            },
+            convolve_first: false,
+            taps: self.decoder_taps.clone(),
+        };
+        let defaults = Defaults {
+            epochs: 60,
+            epoch_share: 0.2,
+            schedule: RateSchedule::Step(20),
+        };
+        let opened = self
+            .course
+            .open(defaults, Some(decoder), self.keep_decoder)?;
+        let strategy = self.preset.strategy();
+        let mut config = RunConfig {
+            course: opened.course.clone(),
+            preset: self.preset,
+            thinning: strategy.policy(),
+            step: StepOptions {
+                train_classifier: strategy.trains_classifier(),
+                mapping_gradient: self.decoder_grad,
+                fill: self.fill,
+                masked_in: self.masked_in,
+                masked_in_lambda: self.masked_in_lambda,
+                train_on_masked_in: self.train_on_masked_in,
+                total_variation: self.total_variation,
+                ..StepOptions::new(self.score)
+            },
+            lambda: self.lambda.unwrap_or_else(|| strategy.lambda(self.score)),
+            target_area: self.target_area,
+            mean_binarization: false,
+            optimizer: OptimizerConfig {
+                classifier_rate: self.classifier_rate,
+                momentum: self.momentum,
+                mapping_rate: self.mapping_rate,
+                weight_decay: self.weight_decay,
+            },
+        };
+        self.preset.apply(&mut config);
+        let course = &mut config.course;
+        if !self.keep_decoder {
+            course.network.separate_encoder = self.encoder == EncoderArgument::Separate;
+        }
+        course.evaluate = self
+            .evaluate
+            .as_deref()
+            .map(std::path::absolute)
+            .transpose()?;
+        course.evaluate_every = self.evaluate_every.unwrap_or(500);
+        course.evaluate_limit = self.evaluate_limit;
+        course.epochs = self.course.epochs.unwrap_or(course.epochs);
+        course.schedule = self.course.lr_schedule.unwrap_or(course.schedule);
+        if let (Some(choice), Some(decoder)) = (self.decoder, &mut course.network.decoder) {
+            decoder.convolve_first = choice == DecoderArgument::L0Conv;
+        }
+        let thinning = &mut config.thinning;
+        thinning.size = self.history_size;
+        thinning.probability = self.history_probability.unwrap_or(thinning.probability);
+        thinning.every = self.history_every.unwrap_or(thinning.every);
+        thinning.start = self.history_init.unwrap_or(thinning.start);
+        let step = &mut config.step;
+        step.classifier_step = self.classifier_step.unwrap_or(step.classifier_step);
+        step.masked_step = self.masked_step.unwrap_or(step.masked_step);
+        step.regularise_on = self.reg_on.unwrap_or(step.regularise_on);
+        step.score_on = self.main_on.unwrap_or(step.score_on);
+        step.clip_gradient = self.clip_grad.unwrap_or(step.clip_gradient);
+        config.validate()?;
+        Ok((opened, config))
+    }
+}
