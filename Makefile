@@ -54,7 +54,7 @@ bench: build ## measure speed: BENCHFLAGS="..."
 bench-train: build ## measure a training step against plain PyTorch: PYTHON=python3 with torch 2.11, BENCHFLAGS="..."
 	$(RELEASE)/examples/bench_train --python $(PYTHON) $(BENCHFLAGS)
 
-reproduce-small: build ## run the paper's tables and figures at toy scale: SMOKE=1 STEPS=96 MINUTES= OUT=reproduce-small
+reproduce-small: build ## run the paper's tables and figures at toy scale: SMOKE=1 STEPS=240 MINUTES= OUT=reproduce-small
 	@CASM=$(RELEASE)/casm scripts/reproduce_small.sh
 
 # TF32 rounds products to 10 bits, which the reference numbers' tolerances do not allow for.
