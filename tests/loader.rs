@@ -133,6 +133,9 @@ fn strange_pictures_are_used_and_broken_ones_named() {
     std::fs::write(at("train/broken/page.png"), b"<html>").expect("writable");
     std::fs::write(at("train/broken/notes.txt"), b"no picture").expect("writable");
 
+    let error = Dataset::open(folder.path(), Split::Train).expect_err("a class without pictures");
+    assert!(error.to_string().contains("empty"), "{error}");
+    std::fs::remove_dir(at("train/empty")).expect("just made");
     let dataset = Dataset::open(folder.path(), Split::Train).expect("readable");
     assert_eq!(dataset.classes(), ["broken", "good", "one"]);
     let mixture = Arc::new(Mixture::single(dataset).expect("not empty"));

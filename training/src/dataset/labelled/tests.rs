@@ -6,7 +6,7 @@ const FILES: [&str; 6] = [
     "set/train/a/2.png",
     "set/train/b/0.png",
     "set/train/b/notes.txt",
-    "set/train/empty/notes.txt",
+    "set/train/notes.txt",
     "set/val/b/9.png",
 ];
 
@@ -119,6 +119,18 @@ fn labels_are_the_models_indices() {
     let error = format!("{:#}", dataset.label(&model[..2]).unwrap_err());
     assert!(
         error.contains("set.tar") && error.contains("'n00000001'"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_class_folder_without_pictures_is_an_error_that_names_it() {
+    let home = tempfile::tempdir().unwrap();
+    write_folder(home.path(), files());
+    write_folder(home.path(), [("set/train/c/notes.txt", Vec::new())]);
+    let error = Dataset::open(&home.path().join("set"), Split::Train).unwrap_err();
+    assert!(
+        error.to_string().contains("without pictures: c;"),
         "{error}"
     );
 }
