@@ -379,6 +379,9 @@ fn bad_input_is_refused_and_nothing_is_lost() {
     std::fs::create_dir_all(empty.join("train/red")).expect("a temporary folder");
     refused(&train(&empty, &[]), &["empty"]);
     refused(&train(&data, &["--classes", "red,mauve"]), &["mauve"]);
+    std::fs::create_dir_all(data.join("train/none")).expect("a temporary folder");
+    refused(&train(&data, &[]), &["none", "without pictures"]);
+    std::fs::remove_dir(data.join("train/none")).expect("just made");
     refused(&train(&data, &["--batch", "0"]), &["--batch"]);
     refused(&train(&data, &["--lambda", "-1"]), &["--lambda"]);
     refused(&train(&data, &["--decoder-taps", "9"]), &["taps"]);
@@ -435,20 +438,19 @@ fn odd_pictures_are_used_or_named() {
         .expect("a temporary file");
     let whole = std::fs::read(data.join("train/red/0.png")).expect("just written");
     std::fs::write(data.join("train/red/broken.png"), &whole[..whole.len() / 2]).expect("a file");
-    // A class of one picture, and one of none.
+    // A class of one picture.
     std::fs::create_dir_all(data.join("train/single")).expect("a temporary folder");
     std::fs::copy(
         data.join("train/red/0.png"),
         data.join("train/single/0.png"),
     )
     .expect("a file");
-    std::fs::create_dir_all(data.join("train/none")).expect("a temporary folder");
     let out = folder.path().join("out");
     // Every picture comes once in 21 batches of one.
     let mut command = casm(&["train"]);
     command.arg(&data).arg("--out").arg(&out).args(SMALL);
     let output = command.args(["--batch", "1", "--max-steps", "25"]).output();
     let output = output.expect("the program starts");
-    succeeded(&output);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("broken.png"), "{}", text(&output));
 }

@@ -80,17 +80,18 @@ pub struct CourseArguments {
     /// Sum the gradients of so many batches for one step.
     #[arg(long, default_value_t = 1, help_heading = "Course")]
     pub accumulate: usize,
-    /// Epochs.
+    /// Epochs [default: 60; train-classifier: 30; --preset paper: 70].
     #[arg(long, help_heading = "Course")]
     pub epochs: Option<u64>,
     /// Share of all pictures that an epoch takes. Epochs go on where the last one stopped, so with 0.2 five
-    /// of them see every picture once.
+    /// of them see every picture once [default: 0.2; train-classifier: 1].
     #[arg(long, value_name = "SHARE", help_heading = "Course")]
     pub epoch_share: Option<f64>,
     /// One iteration more in an epoch, as the released code has.
     #[arg(long, help_heading = "Course")]
     pub compat: bool,
-    /// Learning rates over the epochs: step:EPOCHS (a tenth after each so many), constant, cosine.
+    /// Learning rates over the epochs: step:EPOCHS (a tenth after each so many), constant, cosine [default:
+    /// step:20; train-classifier: cosine; --preset paper: constant].
     #[arg(long, value_name = "SCHEDULE", help_heading = "Course")]
     pub lr_schedule: Option<RateSchedule>,
     /// Number format of the passes. On NVIDIA GPUs f32 convolutions may round products to TF32.
@@ -118,17 +119,12 @@ pub struct CourseArguments {
     /// Stop after so many minutes; casm train --resume goes on.
     #[arg(long, value_name = "MINUTES", help_heading = "Stopping and watching")]
     pub max_minutes: Option<f64>,
-    /// Save the run's state every so many steps; 0: at the end only.
-    #[arg(
-        long,
-        value_name = "STEPS",
-        default_value_t = 500,
-        help_heading = "Stopping and watching"
-    )]
-    pub snapshot_every: u64,
-    /// Keep the last so many snapshots.
-    #[arg(long, default_value_t = 2, help_heading = "Stopping and watching")]
-    pub keep: usize,
+    /// Save the run's state every so many steps [default: 500]; 0: at the beginning and end only.
+    #[arg(long, value_name = "STEPS", help_heading = "Stopping and watching")]
+    pub snapshot_every: Option<u64>,
+    /// Keep the last so many snapshots [default: 2].
+    #[arg(long, value_name = "COUNT", help_heading = "Stopping and watching")]
+    pub keep: Option<usize>,
     /// Say what would be done, and do nothing.
     #[arg(long, help_heading = "Stopping and watching")]
     pub dry_run: bool,
@@ -207,6 +203,8 @@ impl CourseArguments {
             evaluate: None,
             evaluate_every: 0,
             evaluate_limit: None,
+            snapshot_every: self.snapshot_every.unwrap_or(500),
+            keep: self.keep.unwrap_or(2),
         };
         Ok(Opened {
             data,
@@ -265,10 +263,16 @@ impl CourseArguments {
     }
 
     /// How the run is watched.
-    pub fn watch(&self, evaluate: Option<&Path>, every: u64, limit: Option<usize>) -> WatchConfig {
+    pub fn watch(
+        &self,
+        config: &CourseConfig,
+        evaluate: Option<&Path>,
+        every: u64,
+        limit: Option<usize>,
+    ) -> WatchConfig {
         WatchConfig {
-            snapshot_every: self.snapshot_every,
-            keep: self.keep,
+            snapshot_every: self.snapshot_every.unwrap_or(config.snapshot_every),
+            keep: self.keep.unwrap_or(config.keep),
             evaluate_every: every,
             evaluate: evaluate.map(Path::to_owned),
             evaluate_limit: limit,
@@ -280,7 +284,7 @@ impl CourseArguments {
 
 /// Defaults that differ between the commands.
 pub struct Defaults {
-    /// Epochs.
+    /// Epochs [default: 60; train-classifier: 30; --preset paper: 70].
     pub epochs: u64,
     /// Share of all pictures in an epoch.
     pub epoch_share: f64,

@@ -8,7 +8,7 @@ mod table;
 mod tables;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
@@ -178,6 +178,10 @@ impl Arguments {
 /// # Errors
 /// A model, the data or an option cannot be used; an output cannot be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    // Before hours of work, not after.
+    for path in [&arguments.json, &arguments.per_class.clone().flatten()] {
+        path.as_deref().map_or(Ok(()), writable)?;
+    }
     ensure!(
         !arguments.wsoleval() || !matches!(arguments.resize, ResizeArgument::Crop),
         "--protocol wsoleval stretches pictures: use --resize stretch or both"
@@ -233,6 +237,23 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         )?;
     }
     Ok(report_problems(&set, &subjects))
+}
+
+/// Makes the folder of an output file, and sees whether the file can be written.
+fn writable(path: &Path) -> anyhow::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    folder
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| {
+            let mut options = std::fs::OpenOptions::new();
+            options.append(true).create(true).open(path).map(|_| ())
+        })
+        .with_context(|| {
+            let path = path.display();
+            format!("'{path}' cannot be written; name a file in a folder that can")
+        })
 }
 
 /// Names what could not be used; pictures that no model could read once.

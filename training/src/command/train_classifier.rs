@@ -106,7 +106,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         folder: folder.clone(),
         watch: WatchConfig {
             validate: arguments.validate.clone(),
-            ..course.watch(None, arguments.validate_every, None)
+            ..course.watch(&config.course, None, arguments.validate_every, None)
         },
         device,
         history_device: device,

@@ -89,10 +89,18 @@ impl Dataset {
         for (index, archive) in archives.iter().enumerate() {
             let stem = archive.path().file_name().and_then(|name| name.to_str());
             let stem = stem.and_then(|name| name.split('.').next());
+            let pictures = pictures(archive);
+            let around = layout::around(&pictures);
+            ensure!(
+                !pictures.is_empty(),
+                "archive '{}' holds no pictures",
+                archive.path().display()
+            );
             members.extend(archive.names().map(|name| Member {
                 archive: index,
                 stem: stem.filter(|_| several),
                 name,
+                around,
             }));
         }
         let read = |member: &Member| archives[member.archive].read(member.name);
@@ -117,6 +125,20 @@ impl Dataset {
                 name: member.name.to_owned(),
                 class: classes.len() - 1,
             });
+        }
+        if split == Split::Train && !several && path.is_dir() {
+            let pictures = pictures(&archives[0]);
+            let around = pictures[0]
+                .get(..layout::around(&pictures))
+                .unwrap_or_default();
+            let root = path.join(around);
+            let empty = empty_classes(&root, &classes);
+            ensure!(
+                empty.is_empty(),
+                "these folders of '{}' are classes without pictures: {}; remove them, or fill them",
+                root.display(),
+                empty.join(", ")
+            );
         }
         Ok(Some(Dataset {
             path: path.to_owned(),
@@ -215,6 +237,27 @@ fn open_archives(path: &Path) -> anyhow::Result<Vec<Archive>> {
         let count = shards.len();
         format!("of {count} archives; raise `ulimit -n` if these are too many open files")
     })
+}
+
+fn pictures(archive: &Archive) -> Vec<&str> {
+    let names = archive.names();
+    names.filter(|name| picture::has_ending(name)).collect()
+}
+
+/// Folders for classes in which there are no pictures.
+fn empty_classes(root: &Path, classes: &[String]) -> Vec<String> {
+    let train = root.join("train");
+    let parent = if train.is_dir() { &train } else { root };
+    let Ok(entries) = std::fs::read_dir(parent) else {
+        return Vec::new();
+    };
+    let folders = entries.flatten().filter(|entry| entry.path().is_dir());
+    let names = folders.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut empty: Vec<String> = names
+        .filter(|name| !name.starts_with('.') && !classes.contains(name))
+        .collect();
+    empty.sort();
+    empty
 }
 
 #[cfg(test)]

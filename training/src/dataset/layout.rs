@@ -25,6 +25,36 @@ pub struct Member<'a> {
     pub stem: Option<&'a str>,
     /// Name of the file in the archive.
     pub name: &'a str,
+    /// Length of the folders around everything in its archive, which differ from one to the next.
+    pub around: usize,
+}
+
+impl<'a> Member<'a> {
+    /// Name within the folders around everything.
+    fn path(&self) -> &'a str {
+        self.name.get(self.around..).unwrap_or(self.name)
+    }
+}
+
+/// Length of what precedes `train/` or `val/` in the names of all of an archive's pictures; 0 where they
+/// are not divided so.
+pub fn around(pictures: &[&str]) -> usize {
+    let Some(first) = pictures.first() else {
+        return 0;
+    };
+    let mut length = 0;
+    for part in first.split_inclusive('/') {
+        let name = part.trim_end_matches('/');
+        if part.ends_with('/') && (name == TRAIN || VALIDATION.contains(&name)) {
+            let around = &first[..length];
+            return match pictures.iter().all(|picture| picture.starts_with(around)) {
+                true => length,
+                false => 0,
+            };
+        }
+        length += part.len();
+    }
+    0
 }
 
 /// Labelled pictures of a split.
@@ -47,9 +77,9 @@ pub fn label<'a>(
     let hidden = |part: &str| part.starts_with('.') || part == "__MACOSX";
     let members: Vec<_> = members
         .iter()
-        .filter(|member| !member.name.split('/').any(hidden))
+        .filter(|member| !member.path().split('/').any(hidden))
         .collect();
-    let names = || members.iter().map(|member| member.name);
+    let names = || members.iter().map(|member| member.path());
     let pictures = || names().filter(|name| picture::has_ending(name));
     ensure!(pictures().next().is_some(), "it holds no pictures");
 
@@ -80,7 +110,7 @@ pub fn label<'a>(
 
     let annotations = members
         .iter()
-        .find(|member| member.name.strip_prefix(&folder) == Some(ANNOTATIONS));
+        .find(|member| member.path().strip_prefix(&folder) == Some(ANNOTATIONS));
     let annotations = match annotations {
         Some(member) => Some(read_annotations(&read(member)?).context(ANNOTATIONS)?),
         None => None,
@@ -90,7 +120,7 @@ pub fn label<'a>(
         divided,
     };
     for member in members {
-        let inside = member.name.strip_prefix(&folder);
+        let inside = member.path().strip_prefix(&folder);
         let Some(inside) = inside.filter(|inside| picture::has_ending(inside)) else {
             continue;
         };

@@ -49,6 +49,10 @@ pub struct CourseConfig {
     pub evaluate_every: u64,
     /// Score on so many pictures.
     pub evaluate_limit: Option<usize>,
+    /// Steps between two snapshots.
+    pub snapshot_every: u64,
+    /// Snapshots that are kept.
+    pub keep: usize,
 }
 
 /// A run of `casm train`.

@@ -66,7 +66,8 @@ impl RunFolder {
         })?;
         serde_json::from_str(&text).with_context(|| {
             format!(
-                "'{}' cannot be understood; go on with the version of casm that wrote it",
+                "'{}' cannot be understood: it is of another command (casm train, casm train-classifier) or \
+                 another version of casm; go on with the one that wrote it",
                 path.display()
             )
         })

@@ -44,6 +44,8 @@ pub struct Trainer<L> {
     scorer: Option<Scorer>,
     validator: Option<Validator>,
     saved: Option<(u64, PathBuf)>,
+    /// Pictures that could not be read.
+    rejected: usize,
 }
 
 /// The loop's own numbers in a snapshot.
@@ -122,7 +124,7 @@ impl<L: Learner> Trainer<L> {
             let found = store.latest::<Meta<L::Meta>>(device, history_device)?;
             let found = found.with_context(|| {
                 let path = folder.path().display();
-                format!("'{path}' holds no snapshot to go on from; start the run again in another folder")
+                format!("'{path}' holds no snapshot to go on from; start the run again")
             })?;
             for problem in &found.passed_over {
                 eprintln!("casm: {problem}; going on from the snapshot before");
@@ -160,6 +162,7 @@ impl<L: Learner> Trainer<L> {
             scorer,
             validator,
             saved,
+            rejected: 0,
         })
     }
 
@@ -174,6 +177,11 @@ impl<L: Learner> Trainer<L> {
     /// Steps done so far.
     pub fn steps_done(&self) -> u64 {
         self.place.step
+    }
+
+    /// Pictures that could not be read in [`run`](Trainer::run).
+    pub fn rejected(&self) -> usize {
+        self.rejected
     }
 
     /// Runs until the last epoch's end, a limit, or an interrupt. The last state is always saved.
@@ -200,6 +208,10 @@ impl<L: Learner> Trainer<L> {
         let data = Arc::clone(&self.data);
         let mut feed = Feed::new(data, &self.course, &self.watch, per_epoch, self.place)?;
         let mut outcome = Outcome::Finished;
+        if self.saved.is_none() {
+            // So that a run that is killed early can go on as well.
+            self.save()?;
+        }
         while self.place.step < total {
             let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             if late || interrupt.requested() {
@@ -246,7 +258,9 @@ impl<L: Learner> Trainer<L> {
         self.save()?;
         // Also where the last snapshot was taken by a process that was killed right after it.
         self.write_model(&self.folder.model())?;
-        report(&feed.rejected());
+        let rejected = feed.rejected();
+        report(&rejected);
+        self.rejected = rejected.len();
         Ok(outcome)
     }
 

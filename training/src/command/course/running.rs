@@ -98,7 +98,15 @@ pub fn go<L: Learner>(
     interrupt: &Interrupt,
     folder: &RunFolder,
 ) -> anyhow::Result<ExitCode> {
-    let outcome = trainer.run(arguments.stop(), interrupt)?;
+    let stop = arguments.stop();
+    let (done, epoch) = (trainer.steps_done(), trainer.steps_per_epoch());
+    let end = match (stop.max_steps, stop.max_minutes) {
+        (Some(steps), _) => format!("to step {steps} at most"),
+        (_, Some(minutes)) => format!("for {minutes} minutes at most"),
+        (None, None) => "without a limit".to_owned(),
+    };
+    eprintln!("casm: from step {done}, {epoch} steps an epoch, {end}");
+    let outcome = trainer.run(stop, interrupt)?;
     let steps = trainer.steps_done();
     let model = folder.model();
     match outcome {
@@ -112,7 +120,11 @@ pub fn go<L: Learner>(
             folder.path().display()
         ),
     }
-    Ok(ExitCode::SUCCESS)
+    // All of them were named.
+    match trainer.rejected() {
+        0 => Ok(ExitCode::SUCCESS),
+        _ => Ok(ExitCode::FAILURE),
+    }
 }
 
 /// Processor cores.

@@ -8,6 +8,7 @@ fn labels(names: &[&str], split: Split) -> Result<Option<Vec<String>>, String> {
             archive: 0,
             stem: None,
             name,
+            around: 0,
         })
         .collect();
     let annotations = |_: &Member| Ok(b"x.JPEG\tn2\t0\t0\t5\t5\ny.JPEG\tn1\t1\t1\t2\t2\n".to_vec());
@@ -91,4 +92,12 @@ fn other_layouts_are_refused_with_a_reason() {
         let error = labels(names, Split::Train).unwrap_err();
         assert!(error.contains(expected), "{error}");
     }
+}
+
+#[test]
+fn what_surrounds_train_is_each_archives_own() {
+    assert_eq!(around(&["set/train/a/1.jpg", "set/val/a/2.jpg"]), 4);
+    assert_eq!(around(&["train/a/1.jpg"]), 0);
+    assert_eq!(around(&["a/1.jpg", "b/2.jpg"]), 0);
+    assert_eq!(around(&["x/train/a/1.jpg", "y/train/a/1.jpg"]), 0);
 }
