@@ -2,6 +2,7 @@
 
 mod config;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -244,7 +245,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         arguments.evaluate_limit.or(config.course.evaluate_limit),
     );
     if course.dry_run {
-        println!("{}", serde_json::to_string_pretty(&config)?);
+        writeln!(
+            std::io::stdout(),
+            "{}",
+            serde_json::to_string_pretty(&config)?
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     let device = prepare(course.device, config.course.threads, course.deterministic)?;

@@ -1,5 +1,6 @@
 //! `casm train-classifier`: f(0).
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -88,7 +89,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
     };
     if course.dry_run {
-        println!("{}", serde_json::to_string_pretty(&config)?);
+        writeln!(
+            std::io::stdout(),
+            "{}",
+            serde_json::to_string_pretty(&config)?
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     let device = prepare(course.device, config.course.threads, course.deterministic)?;
