@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | device | [`device`] | "auto", "cpu", "cuda:1" → a libtorch device, with CUDA found at run time |
 //! | parameters | [`parameters`] | checkpoint ↔ named tensors; initialisation |
+//! | pixels | [`pixels`] | `[N, S, S, 3]` bytes → `[N, 3, S, S]` normalised |
 //! | module | [`module`] | a graph of layers with its tensors; the forward pass |
 //! | network | [`SaliencyNetwork`] | `[N, 3, S, S]` → encoder → decoder → mask and logits |
 //! | engine | [`TorchEngine`] | pixels → mask and logits without tensors at the border |
@@ -22,6 +23,7 @@ mod engine_export;
 pub mod import;
 pub mod module;
 pub mod parameters;
+pub mod pixels;
 mod saliency_network;
 mod torch_engine;
 

@@ -476,7 +476,7 @@ fn boxes_without_a_network_are_scored_beside_it() {
     let scores = scores(&set, &toys);
     let errors = |picture: usize| {
         let toys = &scores.by_resize[0][picture].toys;
-        [toys[0].localization_error, toys[1].localization_error]
+        [0, 1].map(|toy| toys[toy].localization.localization_error)
     };
     assert_eq!((errors(0), errors(1)), ([1.0, 1.0], [0.0, 0.0]));
     // The left half's contour is 0 … 15 wide; its box ends a column late, at 16, which the annotation's

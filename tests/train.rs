@@ -189,7 +189,7 @@ fn ctrl_c_saves_and_leaves() {
     let sent = unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGINT) };
     assert_eq!(sent, 0);
     let output = child.wait_with_output().expect("it ends");
-    succeeded(&output);
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output));
     assert!(text(&output).contains("--resume"), "{}", text(&output));
     let done = steps(&run).len() - 1;
     let last = run.join(format!("snapshots/step-{done:09}.safetensors"));

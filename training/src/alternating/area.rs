@@ -21,9 +21,9 @@ pub struct AreaController {
 /// Share of a step's area in the moving average.
 const SMOOTHING: f64 = 0.1;
 /// Change of log λ for an area that is off by 1.
-const PROPORTIONAL: f64 = 4.0;
+const PROPORTIONAL: f64 = 6.0;
 /// Change of the level for each step at which the area is off by 1.
-const INTEGRAL: f64 = 0.04;
+const INTEGRAL: f64 = 0.2;
 /// The level stays within this factor of where it began.
 const LARGEST_FACTOR: f64 = 100.0;
 
@@ -51,19 +51,20 @@ impl AreaController {
 mod tests {
     use super::*;
 
-    /// A mapping whose area falls with log λ and answers within about 20 steps.
+    /// A mapping whose area falls by `gain` for each unit of log λ and answers within about 20 steps; runs of
+    /// MobileNetV2 had gains from 0.1 to 0.3.
     #[test]
     fn the_area_settles_at_the_target_without_swinging() {
-        let (mut controller, mut area, mut lambda) = (AreaController::new(0.4, 10.0), 0.9, 10.0);
-        let mut late: Vec<f64> = Vec::new();
-        for step in 0..2000 {
-            let wanted: f64 = (0.75 - 0.15 * f64::ln(lambda / 3.0)).clamp(0.0, 1.0);
-            area += 0.05 * (wanted - area);
-            lambda = controller.next(area, 10.0);
-            if step > 1000 {
-                late.push(area);
+        for gain in [0.1, 0.2, 0.4] {
+            let (mut controller, mut lambda) = (AreaController::new(0.4, 10.0), 10.0);
+            let mut area = 0.9;
+            for step in 0..1000 {
+                let wanted: f64 = (0.75 - gain * f64::ln(lambda / 3.0)).clamp(0.0, 1.0);
+                area += 0.05 * (wanted - area);
+                lambda = controller.next(area, 10.0);
+                let off = (area - 0.4).abs();
+                assert!(step < 200 || off < 0.02, "gain {gain}, step {step}: {area}");
             }
         }
-        assert!(late.iter().all(|area| (area - 0.4).abs() < 0.02), "{area}");
     }
 }

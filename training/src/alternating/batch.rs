@@ -2,6 +2,7 @@
 
 use casm::Result;
 use casm::header::InputConfig;
+use casm::pixels::{Normalisation, per_channel};
 use casm::torch_error;
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -15,8 +16,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// From bytes `[N, S, S, 3]` as the loader makes them. The memory keeps the order rows, columns,
-    /// channels, which libtorch's convolutions prefer ("channels last").
+    /// From bytes `[N, S, S, 3]` as the loader makes them.
     ///
     /// # Errors
     /// The number of bytes does not fit; no memory.
@@ -27,22 +27,12 @@ impl Batch {
         kind: Kind,
         device: Device,
     ) -> Result<Batch> {
-        let normalise = || {
-            let side = i64::from(input.size);
-            let scale = [0, 1, 2].map(|c| 1.0 / (255.0 * input.std[c]));
-            let offset = [0, 1, 2].map(|c| -input.mean[c] / input.std[c]);
-            let pictures = Tensor::f_from_slice(pixels)?
-                .f_reshape([classes.len() as i64, side, side, 3])?
-                .f_to_device(device)?
-                .f_permute([0, 3, 1, 2])?
-                .f_to_kind(Kind::Float)?
-                .f_mul(&per_channel(scale, device)?)?
-                .f_add(&per_channel(offset, device)?)?
-                .f_to_kind(kind)?;
-            let classes = Tensor::f_from_slice(classes)?.f_to_device(device)?;
-            Ok(Batch { pictures, classes })
-        };
-        normalise().map_err(torch_error)
+        let pictures = Normalisation::new(input, device)?.pictures(classes.len(), pixels, kind)?;
+        let classes = Tensor::f_from_slice(classes).and_then(|classes| classes.f_to_device(device));
+        Ok(Batch {
+            pictures,
+            classes: classes.map_err(torch_error)?,
+        })
     }
 
     /// Number of pictures.
@@ -92,13 +82,6 @@ impl Batch {
         }
         blend.f_to_kind(self.pictures.f_kind()?)
     }
-}
-
-/// One number a channel, `[1, 3, 1, 1]`.
-fn per_channel(values: [f32; 3], device: Device) -> std::result::Result<Tensor, TchError> {
-    Tensor::f_from_slice(&values)?
-        .f_reshape([1, 3, 1, 1])?
-        .f_to_device(device)
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use casm_training::run::{
     WatchConfig,
 };
 
-use running::{absolute_choice, cores};
-pub use running::{go, open_data, prepare, refuse_others};
+pub use running::{Run, go, prepare};
+use running::{absolute_choice, cores, open_data};
 
 /// Pictures, start, course and watching of a run.
 #[derive(Debug, Clone, clap::Args)]

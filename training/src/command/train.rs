@@ -2,7 +2,6 @@
 
 mod config;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,10 +9,10 @@ use casm_training::alternating::{
     ClassifierStep, Fill, MappingGradient, MaskedStep, RegulariseOn, Score, ScoreOn,
 };
 use casm_training::log::Interrupt;
-use casm_training::run::{AlternationLearner, Parts, Preset, RunConfig, RunFolder, Trainer};
+use casm_training::run::{AlternationLearner, Preset, RunConfig};
 use casm_training::thinning::HistoryStart;
 
-use super::course::{CourseArguments, go, open_data, prepare, refuse_others};
+use super::course::{CourseArguments, Run, go, prepare};
 
 /// Arguments of `casm train`.
 ///
@@ -207,31 +206,22 @@ enum UpsampleArgument {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let course = &arguments.course;
     let interrupt = Interrupt::watch()?;
-    let (config, folder, data, start) = match &course.resume {
-        Some(path) => {
-            refuse_others(&[
+    let run: Run<RunConfig> = match &course.resume {
+        Some(path) => Run::resume(
+            path,
+            &[
                 "evaluate",
                 "evaluate-every",
                 "evaluate-limit",
                 "history-device",
-            ])?;
-            let folder = RunFolder::new(path);
-            let config: RunConfig = folder.read_config()?;
-            let data = &config.course.data;
-            let mixture = open_data(
-                &data.sources,
-                data.class_list.as_deref(),
-                data.classes.as_deref(),
-                &config.course.classes,
-            )?;
-            (config, folder, mixture, None)
-        }
+            ],
+        )?,
         None => {
             let (opened, config) = arguments.config()?;
-            let folder = RunFolder::new(&course.out);
-            (config, folder, opened.data, Some(opened.start))
+            Run::new(config, opened, course)
         }
     };
+    let config = run.config.clone();
     let evaluate = arguments
         .evaluate
         .as_deref()
@@ -245,42 +235,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         arguments.evaluate_limit.or(config.course.evaluate_limit),
     );
     if course.dry_run {
-        writeln!(
-            std::io::stdout(),
-            "{}",
-            serde_json::to_string_pretty(&config)?
-        )?;
-        return Ok(ExitCode::SUCCESS);
+        return run.print();
     }
     let device = prepare(course.device, config.course.threads, course.deterministic)?;
     let history_device = match arguments.history_device {
         casm::Device::Auto => device,
         other => casm::device::resolve(other)?,
     };
-    let network = &config.course.network;
-    let parameters = match &start {
-        Some(start) => start.parameters(network, config.course.seed, device)?,
-        // All of it comes from the snapshot.
-        None => casm::parameters::Parameters::initialise(
-            &network.network().parameters(),
-            tch::Device::Cpu,
-        )?
-        .copied(device)?,
-    };
-    let parts = Parts {
-        learner: AlternationLearner::new(&config, &parameters, device, history_device)?,
-        course: config.course.clone(),
-        header: config.header(),
-        folder: folder.clone(),
-        watch,
-        device,
-        history_device,
-        data,
-    };
-    let mut trainer = Trainer::new(parts, course.resume.is_some())?;
-    if course.resume.is_none() {
-        folder.write_config(&config)?;
-    }
+    let parameters = run.parameters(device)?;
+    let learner = AlternationLearner::new(&config, &parameters, device, history_device)?;
+    let folder = run.folder.clone();
+    let mut trainer = run.trainer(learner, config.header(), watch, device, history_device)?;
     let (every, epoch) = (config.thinning.every, trainer.steps_per_epoch());
     if config.thinning.probability > 0.0 && every > epoch && config.preset != Preset::FL {
         eprintln!(

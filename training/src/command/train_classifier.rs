@@ -1,17 +1,13 @@
 //! `casm train-classifier`: f(0).
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use casm::parameters::Parameters;
 use casm_training::log::Interrupt;
 use casm_training::optimizer::RateSchedule;
-use casm_training::run::{
-    ClassifierConfig, Parts, RunFolder, SupervisedLearner, Trainer, WatchConfig,
-};
+use casm_training::run::{ClassifierConfig, SupervisedLearner, WatchConfig};
 
-use super::course::{CourseArguments, Defaults, go, open_data, prepare, refuse_others};
+use super::course::{CourseArguments, Defaults, Run, go, prepare};
 
 /// Arguments of `casm train-classifier`.
 #[derive(Debug, clap::Args)]
@@ -56,20 +52,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let course = &arguments.course;
     let interrupt = Interrupt::watch()?;
-    let (config, folder, data, start) = match &course.resume {
-        Some(path) => {
-            refuse_others(&["validate", "validate-every"])?;
-            let folder = RunFolder::new(path);
-            let config: ClassifierConfig = folder.read_config()?;
-            let data = &config.course.data;
-            let mixture = open_data(
-                &data.sources,
-                data.class_list.as_deref(),
-                data.classes.as_deref(),
-                &config.course.classes,
-            )?;
-            (config, folder, mixture, None)
-        }
+    let run: Run<ClassifierConfig> = match &course.resume {
+        Some(path) => Run::resume(path, &["validate", "validate-every"])?,
         None => {
             let defaults = Defaults {
                 epochs: 30,
@@ -78,48 +62,26 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             };
             let opened = course.open(defaults, None, false)?;
             let config = ClassifierConfig {
-                course: opened.course,
+                course: opened.course.clone(),
                 rate: arguments.rate,
                 momentum: arguments.momentum,
                 weight_decay: arguments.weight_decay,
             };
             config.validate()?;
-            let folder = RunFolder::new(&course.out);
-            (config, folder, opened.data, Some(opened.start))
+            Run::new(config, opened, course)
         }
     };
     if course.dry_run {
-        writeln!(
-            std::io::stdout(),
-            "{}",
-            serde_json::to_string_pretty(&config)?
-        )?;
-        return Ok(ExitCode::SUCCESS);
+        return run.print();
     }
+    let config = run.config.clone();
     let device = prepare(course.device, config.course.threads, course.deterministic)?;
-    let network = &config.course.network;
-    let parameters = match &start {
-        Some(start) => start.parameters(network, config.course.seed, device)?,
-        // All of it comes from the snapshot.
-        None => Parameters::initialise(&network.network().parameters(), tch::Device::Cpu)?
-            .copied(device)?,
+    let learner = SupervisedLearner::new(&config, &run.parameters(device)?, device)?;
+    let watch = WatchConfig {
+        validate: arguments.validate.clone(),
+        ..course.watch(&config.course, None, arguments.validate_every, None)
     };
-    let parts = Parts {
-        learner: SupervisedLearner::new(&config, &parameters, device)?,
-        course: config.course.clone(),
-        header: config.course.header(),
-        folder: folder.clone(),
-        watch: WatchConfig {
-            validate: arguments.validate.clone(),
-            ..course.watch(&config.course, None, arguments.validate_every, None)
-        },
-        device,
-        history_device: device,
-        data,
-    };
-    let mut trainer = Trainer::new(parts, course.resume.is_some())?;
-    if course.resume.is_none() {
-        folder.write_config(&config)?;
-    }
+    let folder = run.folder.clone();
+    let mut trainer = run.trainer(learner, config.course.header(), watch, device, device)?;
     go(&mut trainer, course, &interrupt, &folder)
 }

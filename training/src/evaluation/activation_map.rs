@@ -6,11 +6,11 @@
 
 use casm::device;
 use casm::engine::Output;
-use casm::header::InputConfig;
 use casm::module::{Mode, Module};
 use casm::network::{Network, Operation};
 use casm::parameters::Parameters;
-use casm::{Checkpoint, Device, Error};
+use casm::pixels::{Normalisation, copy_values};
+use casm::{Checkpoint, Device, Error, torch_error};
 use tch::{Kind, TchError, Tensor};
 
 /// A checkpoint's encoder with its class-activation map in place of the decoder's mask.
@@ -19,11 +19,7 @@ pub struct ActivationMap {
     encoder: Module,
     /// `[classes, C]`, of the last layer.
     weight: Tensor,
-    device: tch::Device,
-    input_size: usize,
-    /// `[1, 3, 1, 1]` each, of the normalisation.
-    mean: Tensor,
-    std: Tensor,
+    normalisation: Normalisation,
 }
 
 impl ActivationMap {
@@ -41,14 +37,10 @@ impl ActivationMap {
             engine: "torch".to_owned(),
             reason: "class-activation maps need an encoder that ends in a linear layer".to_owned(),
         })?;
-        let (mean, std) = normalisation(&header.input, device).map_err(failure)?;
         Ok(ActivationMap {
             encoder: Module::new(&network.encoder.graph, &parameters)?,
             weight: parameters.get(&name)?,
-            device,
-            input_size: header.input.size as usize,
-            mean,
-            std,
+            normalisation: Normalisation::new(&header.input, device)?,
         })
     }
 
@@ -59,10 +51,10 @@ impl ActivationMap {
     /// [`Error::Engine`] with libtorch's message.
     pub fn run(&self, batch: usize, pixels: &[u8], output: &mut Output) -> casm::Result<()> {
         let _no_gradients = tch::no_grad_guard();
-        let pictures = self.normalise(batch, pixels).map_err(failure)?;
+        let pictures = self.normalisation.pictures(batch, pixels, Kind::Float)?;
         let values = self.encoder.forward(&[pictures], Mode::Evaluate)?;
         let [.., features, logits] = &values[..] else {
-            return Err(failure(TchError::Torch(
+            return Err(torch_error(TchError::Torch(
                 "the encoder has no taps".to_owned(),
             )));
         };
@@ -72,22 +64,9 @@ impl ActivationMap {
             let weights = weights.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
             (features.f_mul(&weights)?).f_sum_dim_intlist(&[1i64][..], false, Kind::Float)
         };
-        let maps = maps().map_err(failure)?;
-        copy_out(&maps, &mut output.masks).map_err(failure)?;
-        copy_out(logits, &mut output.logits).map_err(failure)
-    }
-
-    /// `[N, S, S, 3]` bytes → `[N, 3, S, S]` normalised numbers.
-    fn normalise(&self, batch: usize, pixels: &[u8]) -> Result<Tensor, TchError> {
-        let side = self.input_size as i64;
-        Tensor::f_from_slice(pixels)?
-            .f_reshape([batch as i64, side, side, 3])?
-            .f_to_device(self.device)?
-            .f_permute([0, 3, 1, 2])?
-            .f_to_kind(Kind::Float)?
-            .f_div_scalar(255.0)?
-            .f_sub(&self.mean)?
-            .f_div(&self.std)
+        let maps = maps().map_err(torch_error)?;
+        copy_values(&maps, &mut output.masks)?;
+        copy_values(logits, &mut output.logits)
     }
 }
 
@@ -98,27 +77,4 @@ fn last_weight(network: &Network) -> Option<String> {
     let is_linear = matches!(graph.layers()[last].operation, Operation::Linear { .. });
     let parameter = graph.layer_parameters(last).into_iter().next()?;
     is_linear.then_some(parameter.name)
-}
-
-fn normalisation(input: &InputConfig, device: tch::Device) -> Result<(Tensor, Tensor), TchError> {
-    let per_channel = |values: &[f32; 3]| {
-        Tensor::f_from_slice(values)?
-            .f_reshape([1, 3, 1, 1])?
-            .f_to_device(device)
-    };
-    Ok((per_channel(&input.mean)?, per_channel(&input.std)?))
-}
-
-fn copy_out(tensor: &Tensor, values: &mut Vec<f32>) -> Result<(), TchError> {
-    let flat = tensor.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
-    values.resize(flat.numel(), 0.0);
-    let length = values.len();
-    flat.f_copy_data(values, length)
-}
-
-fn failure(error: TchError) -> Error {
-    Error::Engine {
-        engine: "torch".to_owned(),
-        reason: error.to_string(),
-    }
 }

@@ -20,7 +20,7 @@
 //!
 //! PxAP, the protocol's third number, needs ground-truth masks, and there are none.
 
-use casm::Mask;
+use casm::{BoundingBox, Mask};
 use image::{GrayImage, Luma};
 use imageproc::contours::{Contour, find_contours};
 
@@ -67,6 +67,30 @@ pub struct MaxBoxScore {
 }
 
 impl MaxBoxScore {
+    /// From a box that is the same at all thresholds, in the stretched input of `size` x `size`.
+    pub fn of_box(found: &BoundingBox, size: u32, annotations: &[Annotation]) -> MaxBoxScore {
+        let last = size - 1;
+        let edges = [
+            found.x,
+            found.y,
+            found.right().min(last),
+            found.bottom().min(last),
+        ];
+        let corners = edges.map(|edge| edge as i32);
+        let best = annotations
+            .iter()
+            .map(|truth| iou(corners, *truth))
+            .fold(0.0, f64::max);
+        let set = |threshold: f64| {
+            let reached = best >= threshold;
+            LevelSet(std::array::from_fn(|_| if reached { u64::MAX } else { 0 }))
+        };
+        MaxBoxScore {
+            largest: set(IOU[1]),
+            any: IOU.map(set),
+        }
+    }
+
     /// From a mask over the stretched input and annotations in its pixels, carried over by
     /// [`to_stretched`].
     pub fn new(mask: &Mask, annotations: &[Annotation]) -> MaxBoxScore {

@@ -37,7 +37,7 @@ pub use annotated::{AnnotatedPicture, AnnotatedSet, Location};
 pub use annotation::Annotation;
 pub use bootstrap::{Bootstrap, Estimate};
 pub use options::Options;
-pub use picture_score::{PictureScore, Toy};
+pub use picture_score::{PictureScore, Toy, ToyScore};
 pub use prediction::{Predict, evaluate};
 pub use report::Report;
 pub use rule::Rule;

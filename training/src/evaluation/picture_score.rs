@@ -25,7 +25,16 @@ pub struct PictureScore {
     /// wsolevaluation's protocol, if asked for and the picture is stretched.
     pub max_box: Option<MaxBoxScore>,
     /// Boxes that need no network, if asked for: [`Toy::ALL`].
-    pub toys: Vec<LocalizationScore>,
+    pub toys: Vec<ToyScore>,
+}
+
+/// Scores of a [`Toy`] on one picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToyScore {
+    /// LE and F1.
+    pub localization: LocalizationScore,
+    /// As [`PictureScore::max_box`].
+    pub max_box: Option<MaxBoxScore>,
 }
 
 /// A mask that looks at no picture; the `--toy` masks of the released code.
@@ -113,22 +122,30 @@ impl PictureScore {
             };
             annotations.iter().any(hit)
         };
-        let toy = |toy: Toy| score(&toy.mask(size), Some(&toy.bounding_box(size)));
-        let toys: &[Toy] = if options.toys { &Toy::ALL } else { &[] };
-        let max_box = (options.max_box && resize == Resize::Stretch).then(|| {
+        let stretched = (options.max_box && resize == Resize::Stretch).then(|| {
             let carry =
                 |raw: &Annotation| max_box::to_stretched(*raw, original.0, original.1, size);
-            let annotations: Vec<Annotation> = picture.annotations.iter().map(carry).collect();
-            MaxBoxScore::new(mask, &annotations)
+            picture.annotations.iter().map(carry).collect::<Vec<_>>()
         });
+        let toy = |toy: &Toy| {
+            let found = toy.bounding_box(size);
+            let of_box = |annotations: &Vec<_>| MaxBoxScore::of_box(&found, size, annotations);
+            ToyScore {
+                localization: score(&toy.mask(size), Some(&found)),
+                max_box: stretched.as_ref().map(of_box),
+            }
+        };
+        let toys: &[Toy] = if options.toys { &Toy::ALL } else { &[] };
         PictureScore {
             mask: MaskStatistics::new(mask),
             f1: without_box.f1,
             f1_average: without_box.f1_average,
             found: options.rules.iter().map(found).collect(),
             class,
-            max_box,
-            toys: toys.iter().map(|&kind| toy(kind)).collect(),
+            max_box: stretched
+                .as_ref()
+                .map(|truth| MaxBoxScore::new(mask, truth)),
+            toys: toys.iter().map(toy).collect(),
         }
     }
 }

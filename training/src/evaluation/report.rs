@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{
-    AnnotatedSet, Bootstrap, Estimate, LocalizationScore, Options, PictureScore, Rule, Scores, Toy,
-};
+use super::{AnnotatedSet, Bootstrap, Estimate, Options, PictureScore, Rule, Scores, Toy};
 use collector::Collector;
 
 /// What made the boxes.
@@ -136,16 +134,17 @@ impl Report {
             collector.mask_f1();
             collector.classification();
             collector.statistics(&by_class);
-            collector.max_box();
+            collector.max_box(|score| score.max_box.as_ref());
             numbers.append(&mut collector.numbers);
             if options.toys {
                 for (index, toy) in Toy::ALL.into_iter().enumerate() {
-                    let of = |score: &PictureScore| -> LocalizationScore { score.toys[index] };
+                    let of = |score: &PictureScore| score.toys[index].localization;
                     collector.method = toy.method();
                     collector
                         .localization(None, None, top, |score| of(score).localization_error == 0.0);
                     collector.mean(Measure::F1, |score| Some(of(score).f1));
                     collector.mean(Measure::F1Average, |score| Some(of(score).f1_average));
+                    collector.max_box(|score| score.toys[index].max_box.as_ref());
                     numbers.append(&mut collector.numbers);
                 }
             }
@@ -188,7 +187,7 @@ impl Report {
                 collector.localization(None, threshold, top, |score| score.found[best]);
             }
             collector.mask_f1();
-            collector.max_box();
+            collector.max_box(|score| score.max_box.as_ref());
             self.numbers.append(&mut collector.numbers);
         }
     }

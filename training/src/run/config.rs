@@ -7,6 +7,7 @@ use casm::Header;
 use casm::header::{InputConfig, Provenance};
 use casm::mask::{Binarization, BinarizationRule};
 use casm::network::NetworkConfig;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::precision::TrainingPrecision;
@@ -89,6 +90,24 @@ pub struct ClassifierConfig {
     pub momentum: f64,
     /// L2 weight decay.
     pub weight_decay: f64,
+}
+
+/// The configuration of a run, as its command saves and reads it.
+pub trait Configuration: Serialize + DeserializeOwned {
+    /// What every run has.
+    fn course(&self) -> &CourseConfig;
+}
+
+impl Configuration for RunConfig {
+    fn course(&self) -> &CourseConfig {
+        &self.course
+    }
+}
+
+impl Configuration for ClassifierConfig {
+    fn course(&self) -> &CourseConfig {
+        &self.course
+    }
 }
 
 /// Where the pictures come from and how they become batches.

@@ -25,8 +25,8 @@ mod validation;
 
 pub use alternation::AlternationLearner;
 pub use config::{
-    ClassifierConfig, CourseConfig, DataConfig, OptimizerConfig, RunConfig, SourceConfig,
-    StopConfig, WatchConfig, iterations_per_epoch,
+    ClassifierConfig, Configuration, CourseConfig, DataConfig, OptimizerConfig, RunConfig,
+    SourceConfig, StopConfig, WatchConfig, iterations_per_epoch,
 };
 pub use ema::Ema;
 pub use folder::RunFolder;

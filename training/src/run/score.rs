@@ -3,11 +3,11 @@
 use casm::engine::Output;
 use casm::module::Mode;
 use casm::parameters::Parameters;
-use casm::{Header, SaliencyNetwork, torch_error};
-use tch::{Device, Kind, TchError, Tensor};
+use casm::pixels::{Normalisation, copy_values};
+use casm::{Header, SaliencyNetwork};
+use tch::{Device, Kind};
 
 use super::config::WatchConfig;
-use crate::alternating::Batch;
 use crate::evaluation::{AnnotatedSet, Location, Options, evaluate};
 use crate::log::ScoreRecord;
 use crate::thinning::Place;
@@ -61,17 +61,15 @@ impl Scorer {
     ) -> anyhow::Result<ScoreRecord> {
         let _no_gradients = tch::no_grad_guard();
         let network = SaliencyNetwork::new(&self.header.network, parameters)?;
+        let normalisation = Normalisation::new(&self.header.input, device)?;
         let mut predict = |count: usize, pixels: &[u8], output: &mut Output| {
-            let classes = vec![0; count];
-            let batch =
-                Batch::from_pixels(pixels, &classes, &self.header.input, Kind::Float, device)?;
-            let saliency = network.forward(&batch.pictures, Mode::Evaluate)?;
-            output.masks.clear();
-            if let Some(mask) = &saliency.mask {
-                output.masks = values(mask).map_err(torch_error)?;
+            let pictures = normalisation.pictures(count, pixels, Kind::Float)?;
+            let saliency = network.forward(&pictures, Mode::Evaluate)?;
+            match &saliency.mask {
+                Some(mask) => copy_values(mask, &mut output.masks)?,
+                None => output.masks.clear(),
             }
-            output.logits = values(&saliency.logits).map_err(torch_error)?;
-            Ok(())
+            copy_values(&saliency.logits, &mut output.logits)
         };
         let scores = evaluate(&self.set, &self.options, &mut predict, &|_| ())?;
         let summary = scores.summary();
@@ -87,14 +85,4 @@ impl Scorer {
             mask_mean: Some(summary.mask_mean),
         })
     }
-}
-
-/// All numbers of a tensor.
-pub(super) fn values(tensor: &Tensor) -> std::result::Result<Vec<f32>, TchError> {
-    let flat = tensor
-        .f_to_kind(Kind::Float)?
-        .f_to_device(Device::Cpu)?
-        .f_contiguous()?
-        .f_reshape([-1])?;
-    Vec::try_from(&flat)
 }

@@ -64,8 +64,10 @@ struct Meta<M> {
 pub enum Outcome {
     /// All epochs are done, or as many steps as asked for.
     Finished,
-    /// Somebody or the clock stopped it; it can be resumed.
+    /// The clock stopped it; it can be resumed.
     Stopped,
+    /// Ctrl-C or SIGTERM stopped it; it can be resumed.
+    Interrupted,
 }
 
 /// What a trainer is made of.
@@ -213,8 +215,11 @@ impl<L: Learner> Trainer<L> {
             self.save()?;
         }
         while self.place.step < total {
-            let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if late || interrupt.requested() {
+            if interrupt.requested() {
+                outcome = Outcome::Interrupted;
+                break;
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 outcome = Outcome::Stopped;
                 break;
             }
@@ -251,7 +256,7 @@ impl<L: Learner> Trainer<L> {
                 self.save()?;
             }
         }
-        if interrupt.requested() {
+        if outcome == Outcome::Interrupted {
             progress.say(Interrupt::MESSAGE);
         }
         progress.finish();

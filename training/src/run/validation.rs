@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use casm::module::Mode;
 use casm::parameters::Parameters;
+use casm::pixels::{Normalisation, copy_values};
 use casm::{Header, SaliencyNetwork};
 use tch::{Device, Kind};
 
 use super::config::WatchConfig;
-use super::score::values;
-use crate::alternating::Batch;
 use crate::dataset::{Mixture, Selection, SourceOptions, Split};
 use crate::evaluation::ClassificationScore;
 use crate::loader::{Loader, LoaderConfig, Transform};
@@ -75,15 +74,19 @@ impl Validator {
             seed: 0,
             epoch_iterations: 1,
         };
+        let normalisation = Normalisation::new(&self.header.input, device)?;
+        let mut logits = Vec::new();
         let (mut pictures, mut top1, mut top5) = (0u64, 0u64, 0u64);
         for loaded in Loader::in_turn(Arc::clone(&self.data), config)? {
             let loaded = loaded?;
             let classes = &loaded.classes;
-            let input = &self.header.input;
-            let batch = Batch::from_pixels(&loaded.pixels, classes, input, Kind::Float, device)?;
-            let logits = network.forward(&batch.pictures, Mode::Evaluate)?.logits;
-            let logits = values(&logits).map_err(casm::torch_error)?;
-            for (logits, &class) in logits.chunks_exact(logits.len() / batch.len()).zip(classes) {
+            let batch = normalisation.pictures(classes.len(), &loaded.pixels, Kind::Float)?;
+            let saliency = network.forward(&batch, Mode::Evaluate)?;
+            copy_values(&saliency.logits, &mut logits)?;
+            for (logits, &class) in logits
+                .chunks_exact(logits.len() / classes.len())
+                .zip(classes)
+            {
                 let score = ClassificationScore::new(logits, class as usize);
                 pictures += 1;
                 top1 += u64::from(score.top1);

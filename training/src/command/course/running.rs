@@ -1,15 +1,20 @@
 //! From options to a run that goes: its pictures, libtorch, and how it ends.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
-use casm::Device;
+use casm::parameters::Parameters;
+use casm::{Device, Header};
 use casm_training::dataset::{Mixture, Selection, SourceOptions, Split};
 use casm_training::log::Interrupt;
-use casm_training::run::{Learner, Outcome, RunFolder, SourceConfig, Trainer, keep_freed_memory};
+use casm_training::run::{
+    Configuration, Learner, Outcome, Parts, RunFolder, SourceConfig, Start, Trainer, WatchConfig,
+    keep_freed_memory,
+};
 
-use super::CourseArguments;
+use super::{CourseArguments, Opened};
 
 /// `FILE.json:A,B` with the whole path, so that the run can be resumed from another folder.
 pub(super) fn absolute_choice(choice: &str) -> anyhow::Result<String> {
@@ -26,7 +31,7 @@ pub(super) fn absolute_choice(choice: &str) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// Names the option.
-pub fn refuse_others(allowed: &[&str]) -> anyhow::Result<()> {
+fn refuse_others(allowed: &[&str]) -> anyhow::Result<()> {
     let always = [
         "resume",
         "max-steps",
@@ -52,11 +57,115 @@ pub fn refuse_others(allowed: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A run that is about to begin or to go on.
+pub struct Run<C> {
+    /// The resolved options.
+    pub config: C,
+    /// Where its files are.
+    pub folder: RunFolder,
+    /// Its pictures, labelled.
+    pub data: Mixture,
+    /// Where its weights come from; none: from the folder's latest snapshot.
+    start: Option<Start>,
+}
+
+impl<C: Configuration> Run<C> {
+    /// A new run in the folder of the options.
+    pub fn new(config: C, opened: Opened, arguments: &CourseArguments) -> Run<C> {
+        Run {
+            config,
+            folder: RunFolder::new(&arguments.out),
+            data: opened.data,
+            start: Some(opened.start),
+        }
+    }
+
+    /// The run in the folder `path`; options other than those about stopping, watching and `allowed` are
+    /// refused.
+    ///
+    /// # Errors
+    /// Names the option; there is no run in the folder, or its pictures are gone.
+    pub fn resume(path: &Path, allowed: &[&str]) -> anyhow::Result<Run<C>> {
+        refuse_others(allowed)?;
+        let folder = RunFolder::new(path);
+        let config: C = folder.read_config()?;
+        let course = config.course();
+        let data = open_data(
+            &course.data.sources,
+            course.data.class_list.as_deref(),
+            course.data.classes.as_deref(),
+            &course.classes,
+        )?;
+        Ok(Run {
+            config,
+            folder,
+            data,
+            start: None,
+        })
+    }
+
+    /// The weights to build a learner on.
+    ///
+    /// # Errors
+    /// The checkpoint to start from does not fit.
+    pub fn parameters(&self, device: tch::Device) -> anyhow::Result<Parameters> {
+        let course = self.config.course();
+        let network = &course.network;
+        match &self.start {
+            Some(start) => start.parameters(network, course.seed, device),
+            // All of it comes from the snapshot.
+            None => {
+                let wanted = network.network().parameters();
+                Ok(Parameters::initialise(&wanted, tch::Device::Cpu)?.copied(device)?)
+            }
+        }
+    }
+
+    /// Prints the resolved options.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn print(&self) -> anyhow::Result<ExitCode> {
+        let json = serde_json::to_string_pretty(&self.config)?;
+        writeln!(std::io::stdout(), "{json}")?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The trainer of the run; a new run's options are saved in its folder.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::new`]; the folder cannot be written.
+    pub fn trainer<L: Learner>(
+        self,
+        learner: L,
+        header: Header,
+        watch: WatchConfig,
+        device: tch::Device,
+        history_device: tch::Device,
+    ) -> anyhow::Result<Trainer<L>> {
+        let parts = Parts {
+            learner,
+            course: self.config.course().clone(),
+            header,
+            folder: self.folder.clone(),
+            watch,
+            device,
+            history_device,
+            data: self.data,
+        };
+        let trainer = Trainer::new(parts, self.start.is_none())?;
+        if self.start.is_some() {
+            self.folder.write_config(&self.config)?;
+        }
+        Ok(trainer)
+    }
+}
+
 /// Opens the pictures of a run, new or resumed.
 ///
 /// # Errors
 /// They cannot be used.
-pub fn open_data(
+pub(super) fn open_data(
     sources: &[SourceConfig],
     class_list: Option<&Path>,
     classes: Option<&str>,
@@ -114,17 +223,19 @@ pub fn go<L: Learner>(
             "casm: {steps} steps done; the model is '{}'",
             model.display()
         ),
-        Outcome::Stopped => eprintln!(
+        Outcome::Stopped | Outcome::Interrupted => eprintln!(
             "casm: stopped after {steps} steps, all saved; the model so far is '{}', and --resume '{}' goes on",
             model.display(),
             folder.path().display()
         ),
     }
-    // All of them were named.
-    match trainer.rejected() {
-        0 => Ok(ExitCode::SUCCESS),
-        _ => Ok(ExitCode::FAILURE),
-    }
+    Ok(match (outcome, trainer.rejected()) {
+        // As of a program that Ctrl-C ends, so that a script does not go on with half a model.
+        (Outcome::Interrupted, _) => ExitCode::from(130),
+        (_, 0) => ExitCode::SUCCESS,
+        // All of them were named.
+        _ => ExitCode::FAILURE,
+    })
 }
 
 /// Processor cores.

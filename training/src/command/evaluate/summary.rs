@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::subject::Subject;
 use super::table::Table;
-use super::tables::{CLASSIFICATION, LOCALIZATION, percent, row_name, section};
+use super::tables::{CLASSIFICATION, LOCALIZATION, MAX_BOX, percent, row_name, section};
 
 /// A number over several models.
 #[derive(Debug, Serialize)]
@@ -62,8 +62,11 @@ pub fn summary_tables(subjects: &[Subject]) -> String {
             "F1a",
             "top-1",
             "top-5",
+            "MaxBoxAcc *",
+            "MaxBoxAccV2 *",
         ]);
         let measures = LOCALIZATION.into_iter().chain(CLASSIFICATION);
+        let measures = measures.chain(MAX_BOX.into_iter().take(2));
         let measures: Vec<Measure> = measures.map(|(_, measure)| measure).collect();
         let rule = |measure: Measure| {
             let by_rule = matches!(

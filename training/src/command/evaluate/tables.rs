@@ -28,7 +28,7 @@ const STATISTICS: [(&str, Measure); 6] = [
     ("tv_mean", Measure::TvMean),
     ("tv_sum", Measure::TvSum),
 ];
-const MAX_BOX: [(&str, Measure); 5] = [
+pub const MAX_BOX: [(&str, Measure); 5] = [
     ("MaxBoxAcc", Measure::MaxBoxAcc),
     ("MaxBoxAccV2", Measure::MaxBoxAccV2),
     ("IoU .3", Measure::MaxBoxAccV2Iou30),
@@ -153,7 +153,12 @@ fn max_box(numbers: &[Number]) -> String {
         "IoU .5 *",
         "IoU .7 *",
     ]);
-    for method in [Method::Model, Method::ClassActivationMap] {
+    for method in [
+        Method::Model,
+        Method::FullImage,
+        Method::CentreBox,
+        Method::ClassActivationMap,
+    ] {
         let of_method: Vec<&Number> = numbers
             .iter()
             .filter(|number| number.method == method)

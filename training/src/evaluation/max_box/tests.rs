@@ -131,3 +131,18 @@ fn annotations_are_multiplied_before_they_are_divided() {
         annotation([168, 0, 224, 112])
     );
 }
+
+/// By hand: the full image's box is 0, 0, 3, 3, 16 pixels with its last column and row; the object has 6
+/// of them: 0.375.
+#[test]
+fn a_box_is_found_at_all_thresholds_or_none() {
+    let full = BoundingBox {
+        x: 0,
+        y: 0,
+        width: 4,
+        height: 4,
+    };
+    let score = MaxBoxScore::of_box(&full, 4, &[annotation([1, 0, 2, 2])]);
+    assert!(score.any[0].contains(0) && score.any[0].contains(254));
+    assert!(!score.any[1].contains(0) && !score.largest.contains(254));
+}

@@ -2,7 +2,7 @@
 
 use casm::Resize;
 
-use super::super::max_box::{IOU, LEVELS, LevelSet, best_level};
+use super::super::max_box::{IOU, LEVELS, LevelSet, MaxBoxScore, best_level};
 use super::super::rule::resize_name;
 use super::super::{Bootstrap, PictureScore, Rule, RunningStatistics};
 use super::{Measure, Method, Number};
@@ -113,8 +113,8 @@ impl Collector<'_> {
     }
 
     /// MaxBoxAcc and MaxBoxAccV2, if they were measured.
-    pub fn max_box(&mut self) {
-        let measured = self.scores.iter().map(|score| score.max_box.as_ref());
+    pub fn max_box(&mut self, of: impl Fn(&PictureScore) -> Option<&MaxBoxScore>) {
+        let measured = self.scores.iter().map(of);
         let Some(measured) = measured.collect::<Option<Vec<_>>>() else {
             return;
         };
