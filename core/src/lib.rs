@@ -34,7 +34,7 @@ pub mod network;
 pub mod overlay;
 
 pub use checkpoint::Checkpoint;
-pub use engine::{Device, Engine, EngineOptions, Precision};
+pub use engine::{Device, Engine, EngineKind, EngineOptions, Precision};
 pub use error::{Error, Result};
 pub use frame::{Frame, FrameMut, PixelFormat};
 pub use geometry::{Geometry, Resize};
