@@ -230,7 +230,7 @@ fn every_variant_of_a_network_computes_what_libtorch_computes() {
         let logits = difference(&ours.logits, &torch.logits);
         let network = &checkpoint.header().network;
         assert!(
-            masks < 1e-5 && logits < 1e-5,
+            masks < TOLERANCE && logits < TOLERANCE,
             "{network:?}: {masks}, {logits}"
         );
     }

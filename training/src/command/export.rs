@@ -1,6 +1,5 @@
 //! `casm export`: a checkpoint's network as a file for other programs.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
