@@ -2,6 +2,7 @@
 //!
 //! Where OpenVINO is not installed (`make setup-openvino`) the tests that need it report themselves skipped.
 
+use std::path::Path;
 use std::process::{Command, Output as Finished};
 
 use casm::checkpoint::{NamedTensor, Storage, serialize};
@@ -12,6 +13,7 @@ use casm::network::{
 };
 use casm::{Checkpoint, Device, Engine, EngineOptions, Error, Header, Precision};
 use casm_tests::golden::{self, rule};
+use tempfile::TempDir;
 
 /// As in `golden_forward.rs`.
 const TOLERANCE: f32 = 1e-4;
@@ -284,22 +286,47 @@ fn auto_takes_openvino_for_the_cpu_where_it_is_there() {
 
 /// The command on a machine without OpenVINO.
 fn without_openvino(arguments: &[&str]) -> (Finished, String) {
+    with_openvino_in("/nowhere".as_ref(), arguments)
+}
+
+/// The command with OpenVINO in this folder or nowhere; how it ended, and what it said.
+fn with_openvino_in(folder: &Path, arguments: &[&str]) -> (Finished, String) {
     let finished = Command::new(casm_tests::program("casm"))
         .args(arguments)
-        .env("CASM_OPENVINO_DIR", "/nowhere")
+        .env("CASM_OPENVINO_DIR", folder)
         .output()
         .expect("it runs");
     let said = [&finished.stdout[..], &finished.stderr].concat();
     (finished, String::from_utf8_lossy(&said).into_owned())
 }
 
+/// The path of a small picture in this folder.
+fn picture(folder: &TempDir) -> String {
+    let path = folder.path().join("green.png");
+    let green = image::RgbImage::from_pixel(64, 48, image::Rgb([90, 120, 70]));
+    green.save(&path).expect("written");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn a_damaged_library_is_named_and_auto_goes_on_without_it() {
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let picture = picture(&folder);
+    let library = folder.path().join("libopenvino_c.so.2641");
+    std::fs::write(&library, "half a download").expect("written");
+    let localize =
+        |engine| with_openvino_in(folder.path(), &["localize", &picture, "--engine", engine]);
+    let (finished, said) = localize("openvino");
+    assert_eq!(finished.status.code(), Some(2), "{said}");
+    assert!(said.contains(library.to_str().expect("UTF-8")), "{said}");
+    let (finished, said) = localize("auto");
+    assert!(finished.status.success(), "{said}");
+}
+
 #[test]
 fn without_the_library_auto_takes_torch_and_the_remedy_is_named() {
     let folder = tempfile::tempdir().expect("a folder for temporary files");
-    let picture = folder.path().join("grey.png");
-    let grey = image::RgbImage::from_pixel(64, 48, image::Rgb([90, 120, 70]));
-    grey.save(&picture).expect("written");
-    let picture = picture.to_str().expect("UTF-8");
+    let picture = &picture(&folder);
 
     let (finished, said) = without_openvino(&["localize", picture, "--engine", "openvino"]);
     assert_eq!(finished.status.code(), Some(2), "{said}");
