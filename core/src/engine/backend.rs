@@ -227,3 +227,47 @@ impl Engine for Chosen {
         self.engine.run(batch, pixels, output)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Precision;
+
+    #[test]
+    fn words_for_engines_survive_json_and_others_are_refused() {
+        for word in ["auto", "torch", "openvino"] {
+            let kind: EngineKind = word.parse().expect("known");
+            let json = serde_json::to_string(&kind).expect("a text");
+            assert_eq!(json, format!("\"{word}\""));
+            assert_eq!(
+                serde_json::from_str::<EngineKind>(&json).expect("known"),
+                kind
+            );
+        }
+        for word in ["", "Auto", "openvino "] {
+            assert!(word.parse::<EngineKind>().is_err(), "{word:?}");
+        }
+        // As options that were written before there was a choice.
+        let options = r#"{"device":"cpu","precision":"f32","threads":2}"#;
+        let options: EngineOptions = serde_json::from_str(options).expect("complete");
+        assert_eq!(options.engine, EngineKind::Auto);
+    }
+
+    /// On every machine: OpenVINO, there or not, does neither.
+    #[test]
+    fn auto_leaves_gpus_and_f16_to_torch_and_says_why() {
+        let choice = |device, precision| {
+            choose(&EngineOptions {
+                device,
+                precision,
+                ..EngineOptions::default()
+            })
+        };
+        let (name, reason) = choice(Device::Cuda(1), Precision::Auto);
+        assert_eq!(name, "torch");
+        assert!(reason.contains("not openvino: it computes on the CPU only"));
+        let (name, reason) = choice(Device::Cpu, Precision::F16);
+        assert_eq!(name, "torch");
+        assert!(reason.contains("not openvino: it does not compute in f16"));
+    }
+}

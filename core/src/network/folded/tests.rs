@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::network::{
-    Activation, Block, DecoderConfig, EncoderConfig, MobilenetV2Config, Parameter, ResnetConfig,
-    Role,
+    Activation, BATCH_NORM_EPSILON, Block, DecoderConfig, EncoderConfig, MobilenetV2Config,
+    Parameter, ResnetConfig, Role,
 };
 
 /// Side of the pictures: the smallest that every stride divides.
