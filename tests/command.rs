@@ -217,7 +217,7 @@ fn import_makes_a_checkpoint_that_info_reads_and_refuses_to_replace_a_file() {
         out.path().join("source.safetensors"),
         out.path().join("model.safetensors"),
     );
-    // Our own checkpoint is a safetensors file with the right names, so it can be imported again.
+    // Of a checkpoint of ours the header is kept, except for what the options say.
     std::fs::write(
         &source,
         casm::Checkpoint::built_in().expect("valid").bytes(),
@@ -243,7 +243,12 @@ fn import_makes_a_checkpoint_that_info_reads_and_refuses_to_replace_a_file() {
         imported.tensors().expect("valid"),
         original.tensors().expect("valid")
     );
-    assert_eq!(imported.header().network, original.header().network);
+    let (new, old) = (imported.header(), original.header());
+    assert_eq!((&new.network, &new.classes), (&old.network, &old.classes));
+    assert_eq!(new.provenance.notes, old.provenance.notes);
+    let mut metrics = old.provenance.metrics.clone();
+    metrics.insert("le".to_owned(), 32.5);
+    assert_eq!(new.provenance.metrics, metrics);
 
     let output = casm(&arguments);
     assert_eq!(output.status.code(), Some(2));

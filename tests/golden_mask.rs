@@ -133,6 +133,7 @@ fn localizations_hold_the_authors_box_and_its_mean() {
             resize: Resize::Stretch,
             binarization: Binarization::default(),
             min_area,
+            max_objects: 1,
         };
         Localization::from_mask(mask.clone(), &[], &geometry, &options)
     };
@@ -145,21 +146,21 @@ fn localizations_hold_the_authors_box_and_its_mean() {
         let found = localize(mask, 0.0);
         assert!((found.mask_mean - expected.avg_f64).abs() < 1e-12, "{name}");
         let theirs = expected.bounding_box.map(BoundingBox::from);
-        assert_eq!(found.bounding_box, theirs, "{name}");
+        assert_eq!(found.bounding_box(), theirs, "{name}");
         assert_eq!(found.top_class, None, "{name}: there were no logits");
         let pairs = mask.values.iter().zip(&largest.values);
         let inside = pairs.filter_map(|(&value, &inside)| inside.then_some(f64::from(value)));
         let mean = inside.sum::<f64>() / expected.largest_area.max(1) as f64;
-        assert!((found.confidence - mean).abs() < 1e-9, "{name}: {mean}");
+        assert!((found.confidence() - mean).abs() < 1e-9, "{name}: {mean}");
 
         // Half a pixel on either side of the object's area, so that no rounding decides.
         let area = expected.largest_area as f64;
         let enough = localize(mask, (area - 0.5) / PIXELS);
-        assert_eq!(enough.bounding_box, theirs, "{name}");
+        assert_eq!(enough.bounding_box(), theirs, "{name}");
         let none = localize(mask, (area + 0.5) / PIXELS);
         assert_eq!(
-            (none.bounding_box, none.component, none.confidence),
-            (None, None, 0.0),
+            (none.bounding_box(), none.confidence()),
+            (None, 0.0),
             "{name}"
         );
     }
@@ -173,6 +174,7 @@ fn the_class_is_that_of_the_largest_logit_with_its_softmax() {
             resize: Resize::Stretch,
             binarization: Binarization::default(),
             min_area: 0.0,
+            max_objects: 1,
         };
         let geometry = Geometry::new(Resize::Stretch, 1, 1, 1);
         let found = Localization::from_mask(Mask::default(), logits, &geometry, &options);

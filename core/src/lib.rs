@@ -14,6 +14,7 @@
 //! | engine | [`engine`] | pixels → mask and logits; the border behind which tensors live |
 //! | mask | [`mask`] | mask → binary mask → connected component → bounding box |
 //! | localizer | [`localizer`] | all of the above in one call |
+//! | track | [`track`] | boxes of a stream that hold still, with the numbers of their objects |
 //! | overlay | [`overlay`] | the result drawn into the frame |
 //!
 //! The method: K. Zolna, K. J. Geras, K. Cho, *Classifier-agnostic saliency map extraction*,
@@ -34,6 +35,7 @@ pub mod localizer;
 pub mod mask;
 pub mod network;
 pub mod overlay;
+pub mod track;
 
 pub use checkpoint::Checkpoint;
 pub use engine::{Device, Engine, EngineKind, EngineOptions, Precision};
@@ -41,5 +43,5 @@ pub use error::{Error, Result};
 pub use frame::{Frame, FrameMut, PixelFormat};
 pub use geometry::{Geometry, Resize};
 pub use header::Header;
-pub use localizer::{Localization, Localizer};
+pub use localizer::{Localization, Localizer, Object};
 pub use mask::{BoundingBox, Mask};

@@ -19,21 +19,33 @@ pub struct LocalizeOptions {
     pub binarization: Binarization,
     /// Components smaller than this share of what the network saw give no box; in [0, 1].
     pub min_area: f64,
+    /// At most so many components give a box, the largest first; 1 in the paper.
+    pub max_objects: usize,
 }
 
-/// Where the salient object of one frame is.
+/// A salient object: a component of the binary mask.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    /// Its pixels in the mask.
+    pub component: Component,
+    /// Its tightest box in frame pixels.
+    pub bounding_box: BoundingBox,
+    /// Mean of the mask over the component, in [0, 1].
+    pub confidence: f64,
+    /// Its number in a stream, where it is followed ([`crate::track`]).
+    pub id: Option<u64>,
+}
+
+/// Where the salient objects of one frame are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Localization {
     /// The mask over the network's input, `[S, S]`.
     pub mask: Mask,
     /// Mean of the mask, the share of the picture that is relevant; in [0, 1].
     pub mask_mean: f64,
-    /// The largest component of the binary mask; `None` if nothing is marked, or all of it is smaller than `min_area`.
-    pub component: Option<Component>,
-    /// Its tightest box in frame pixels.
-    pub bounding_box: Option<BoundingBox>,
-    /// Mean of the mask over the component, in [0, 1]; 0 without one.
-    pub confidence: f64,
+    /// The largest components of the binary mask, the largest first; none if nothing is marked, or all of it is
+    /// smaller than `min_area`.
+    pub objects: Vec<Object>,
     /// Most probable class of the frame and its probability.
     pub top_class: Option<(usize, f32)>,
 }
@@ -88,7 +100,7 @@ impl Localizer {
         self.engine.as_ref()
     }
 
-    /// Finds the salient object of `frame`.
+    /// Finds the salient objects of `frame`.
     ///
     /// # Errors
     /// [`Error::Engine`] if the network fails.
@@ -96,6 +108,19 @@ impl Localizer {
         &mut self,
         frame: &Frame<'_>,
         options: &LocalizeOptions,
+    ) -> Result<Localization> {
+        self.localize_smoothed(frame, options, |mask| mask)
+    }
+
+    /// [`localize`](Localizer::localize) on what `smooth` makes of the mask.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn localize_smoothed(
+        &mut self,
+        frame: &Frame<'_>,
+        options: &LocalizeOptions,
+        smooth: impl FnOnce(Mask) -> Mask,
     ) -> Result<Localization> {
         let size = self.header.input.size;
         let geometry = Geometry::new(options.resize, frame.width(), frame.height(), size);
@@ -118,7 +143,7 @@ impl Localizer {
         };
         let mask = coarse.upsample(size as usize / side, self.upsample);
         Ok(Localization::from_mask(
-            mask,
+            smooth(mask),
             &self.output.logits,
             &geometry,
             options,
@@ -127,7 +152,7 @@ impl Localizer {
 }
 
 impl Localization {
-    /// The stages after the network: mask → binary mask → component → box in frame pixels.
+    /// The stages after the network: mask → binary mask → components → boxes in frame pixels.
     ///
     /// `logits` are those of one picture, `[classes]`; may be empty.
     pub fn from_mask(
@@ -139,23 +164,37 @@ impl Localization {
         let binary_mask = mask.binarize(&options.binarization);
         // As a share, so that a share that was reported can be asked for again.
         let pixels = (mask.width * mask.height) as f64;
-        let component = binary_mask
-            .largest_component()
+        let components = binary_mask.largest_components(options.max_objects);
+        let large = components
+            .into_iter()
             .filter(|component| component.area as f64 / pixels >= options.min_area);
-        let bounding_box = component.as_ref().map(|component| {
-            geometry.box_to_frame(component.bounding_box, mask.width, mask.height)
-        });
-        let confidence = component
-            .as_ref()
-            .map_or(0.0, |component| mask.mean_over(&component.pixels));
+        let object = |component: Component| Object {
+            bounding_box: geometry.box_to_frame(component.bounding_box, mask.width, mask.height),
+            confidence: mask.mean_over(&component.pixels),
+            component,
+            id: None,
+        };
         Localization {
             mask_mean: mask.mean(),
-            component,
-            bounding_box,
-            confidence,
+            objects: large.map(object).collect(),
             top_class: top_class(logits),
             mask,
         }
+    }
+
+    /// The largest object, the paper's.
+    pub fn largest(&self) -> Option<&Object> {
+        self.objects.first()
+    }
+
+    /// Box of the largest object.
+    pub fn bounding_box(&self) -> Option<BoundingBox> {
+        Some(self.largest()?.bounding_box)
+    }
+
+    /// Confidence of the largest object; 0 without one.
+    pub fn confidence(&self) -> f64 {
+        self.largest().map_or(0.0, |object| object.confidence)
     }
 }
 

@@ -98,6 +98,9 @@ fn report(demo: &Demo, recording: &Recording, outputs: &Outputs) {
     if let Some(mean) = recording.mean_iou {
         println!("mean IoU with the true boxes: {mean:.3}");
     }
+    if let Some(mean) = recording.stability {
+        println!("mean IoU with the box of the frame before: {mean:.3}");
+    }
     for path in outputs.paths() {
         println!("{}", path.display());
     }

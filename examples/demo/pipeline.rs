@@ -33,6 +33,9 @@ pub struct ElementOptions {
     /// Compute every N-th frame only; the others show the last result.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     inference_interval: Option<u32>,
+    /// Set a further property of casmesaliency; may be repeated.
+    #[arg(long = "set", value_name = "PROPERTY=VALUE", value_parser = property)]
+    properties: Vec<(String, String)>,
 }
 
 /// Values of the property `overlay`.
@@ -109,7 +112,7 @@ impl Demo {
         let upright = make("videoflip")?;
         upright.set_property_from_str("video-direction", "auto");
         let element = make(ELEMENT)?;
-        options.apply(&element);
+        options.apply(&element)?;
         let encoder_queue = make("queue")?;
         encoder_queue.set_property("max-size-buffers", 4u32);
         let to_encoder = make("videoconvert")?;
@@ -177,7 +180,7 @@ impl Demo {
 }
 
 impl ElementOptions {
-    fn apply(&self, element: &gst::Element) {
+    fn apply(&self, element: &gst::Element) -> Result<()> {
         if let Some(model) = &self.model {
             element.set_property("model", model.to_string_lossy().as_ref());
         }
@@ -194,7 +197,26 @@ impl ElementOptions {
         if let Some(overlay) = self.overlay.to_possible_value() {
             element.set_property_from_str("overlay", overlay.get_name());
         }
+        for (name, value) in &self.properties {
+            let known = element
+                .find_property(name)
+                .filter(|property| property.flags().contains(gst::glib::ParamFlags::WRITABLE));
+            let property = known
+                .with_context(|| format!("--set {name}: {ELEMENT} has no such property to set"))?;
+            let value = gst::glib::Value::deserialize_with_pspec(value, &property)
+                .with_context(|| format!("--set {name}: '{value}' is not a value of it"))?;
+            element.set_property_from_value(name, &value);
+        }
+        Ok(())
     }
+}
+
+/// `PROPERTY=VALUE`.
+fn property(text: &str) -> std::result::Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("needs the form PROPERTY=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Quick, since the network needs the time, and never coarse: it is a file to look at.

@@ -20,6 +20,9 @@ pub struct Recorder {
     frames: u64,
     frames_with_box: u64,
     iou_sum: f64,
+    /// Of boxes in neighbouring frames that have one, and how many pairs there were.
+    stability: (f64, u64),
+    previous: Option<BoundingBox>,
     first: Option<Instant>,
     last: Option<Instant>,
 }
@@ -35,6 +38,8 @@ pub struct Recording {
     pub rate: f64,
     /// Over all frames, where the true boxes are known.
     pub mean_iou: Option<f64>,
+    /// IoU of each box with that of the frame before, over all frames where both have one.
+    pub stability: Option<f64>,
 }
 
 impl Recorder {
@@ -50,6 +55,8 @@ impl Recorder {
             frames: 0,
             frames_with_box: 0,
             iou_sum: 0.0,
+            stability: (0.0, 0),
+            previous: None,
             first: None,
             last: None,
         })
@@ -75,6 +82,11 @@ impl Recorder {
             line.iou = Some(line.bounding_box.map_or(0.0, |found| found.iou(&truth)));
         }
         self.iou_sum += line.iou.unwrap_or(0.0);
+        if let Some((found, previous)) = line.bounding_box.zip(self.previous) {
+            self.stability.0 += found.iou(&previous);
+            self.stability.1 += 1;
+        }
+        self.previous = line.bounding_box;
         self.frames_with_box += u64::from(line.bounding_box.is_some());
         serde_json::to_writer(&mut self.boxes, &line).context("boxes.jsonl cannot be written")?;
         self.boxes
@@ -112,6 +124,7 @@ impl Recorder {
             frames: self.frames,
             frames_with_box: self.frames_with_box,
             rate: frames / seconds,
+            stability: (self.stability.1 > 0).then(|| self.stability.0 / self.stability.1 as f64),
             mean_iou: (!self.truth.is_empty()).then(|| self.iou_sum / frames),
         })
     }

@@ -14,6 +14,10 @@ fn the_properties_have_ranges_blurbs_and_the_right_mutability() {
         "binarization",
         "threshold",
         "min-area",
+        "max-objects",
+        "mask-smoothing",
+        "box-hysteresis",
+        "tracking",
         "inference-interval",
         "post-messages",
     ];

@@ -15,7 +15,7 @@ fn every_format_finds_the_same_box_as_the_library() {
     let (width, height) = ODD;
     let pixels = ball(width, height, (0.4, 0.55));
     let expected = localize(&pixels, width, height);
-    let expected_box = expected.bounding_box.expect("there is a ball");
+    let expected_box = expected.bounding_box().expect("there is a ball");
     let rgb = buffer(&pixels, width, height, 7);
     for format in PixelFormat::ALL {
         let frame = if format == PixelFormat::Rgb {

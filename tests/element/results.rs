@@ -47,12 +47,12 @@ fn metadata_has_all_fields_with_their_types() {
     );
     let (found, params) = (roi(&result).bounding_box, params(&result));
     let mask = mask(&result);
-    let component = expected.component.as_ref().expect("there is a ball");
-    let area = component.area as f64 / (224.0 * 224.0);
+    let object = expected.largest().expect("there is a ball");
+    let area = object.component.area as f64 / (224.0 * 224.0);
     let pts = gst::ClockTime::from_mseconds(120);
 
-    assert_eq!(Some(found), expected.bounding_box);
-    assert_eq!(params.get::<f64>("confidence"), Ok(expected.confidence));
+    assert_eq!(Some(found), expected.bounding_box());
+    assert_eq!(params.get::<f64>("confidence"), Ok(object.confidence));
     assert_eq!(params.get::<f64>("mask-mean"), Ok(expected.mask_mean));
     assert_eq!(params.get::<f64>("component-area"), Ok(area));
     assert_eq!(params.get::<u64>("inference-pts"), Ok(pts.nseconds()));
@@ -73,10 +73,10 @@ fn metadata_has_all_fields_with_their_types() {
         (mask.reference_width, mask.reference_height),
         (width, height)
     );
-    assert_eq!(mask.bounding_box, expected.bounding_box);
+    assert_eq!(mask.bounding_box, expected.bounding_box());
     assert_eq!(
         (mask.confidence, mask.mask_mean),
-        (expected.confidence, expected.mask_mean)
+        (object.confidence, expected.mask_mean)
     );
     assert_eq!(
         (mask.component_area, mask.inference_pts, mask.age),

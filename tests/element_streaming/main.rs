@@ -5,12 +5,14 @@
 //! | [`reuse`] | results carried from frame to frame, and what ends that |
 //! | [`flow`] | time stamps, caps, EOS, seeks, branches, allocation |
 //! | [`metadata`] | what survives downstream |
+//! | [`stable`] | several objects, smoothing, hysteresis, numbers |
 //! | [`reports`] | messages, counters, memory |
 
 mod flow;
 mod metadata;
 mod reports;
 mod reuse;
+mod stable;
 
 use casm::PixelFormat;
 use casm_tests::gst::{ball, buffer, harness, info, mask};

@@ -138,6 +138,7 @@ pub fn localize(pixels: &[u8], width: u32, height: u32) -> Localization {
         resize: Resize::Stretch,
         binarization: checkpoint.header().binarization,
         min_area: 0.0,
+        max_objects: 1,
     };
     localizer
         .localize(&frame, &options)

@@ -1,4 +1,4 @@
-//! Binary mask → its largest connected component.
+//! Binary mask → its largest connected components.
 //!
 //! Pixels are connected through edges, not corners (4-connectivity), as in the released code. The
 //! work is done on runs, stretches of marked pixels within a row, of which a mask has far fewer than
@@ -21,19 +21,33 @@ impl BinaryMask {
     /// The 4-connected component with the most pixels; of several, the one that comes first in raster
     /// order. `None` if nothing is marked.
     pub fn largest_component(&self) -> Option<Component> {
+        self.largest_components(1).pop()
+    }
+
+    /// The `count` 4-connected components with the most pixels, the largest first; of equal ones that which
+    /// comes first in raster order.
+    pub fn largest_components(&self, count: usize) -> Vec<Component> {
         let runs = self.connected_runs();
         let areas = areas_by_root(&runs);
-        // The first of the largest: `max_by_key` would give the last.
-        let area = *areas.iter().max().filter(|&&area| area > 0)?;
-        let root = areas.iter().position(|&other| other == area)?;
+        let mut roots: Vec<usize> = (0..runs.len()).filter(|&root| areas[root] > 0).collect();
+        // Stable, so that equal ones stay in raster order.
+        roots.sort_by_key(|&root| std::cmp::Reverse(areas[root]));
+        roots.truncate(count);
+        let component = |root: usize| self.component(runs.iter().filter(|run| run.parent == root));
+        roots.into_iter().map(component).collect()
+    }
 
+    /// The component that these runs make; there is at least one.
+    fn component<'a>(&self, runs: impl Iterator<Item = &'a Run>) -> Component {
         let mut values = vec![false; self.values.len()];
         let (mut left, mut right) = (self.width, 0);
         let (mut top, mut bottom) = (self.height, 0);
-        for run in runs.iter().filter(|run| run.parent == root) {
+        let mut area = 0;
+        for run in runs {
             values[run.row * self.width..][run.start..run.end].fill(true);
             (left, right) = (left.min(run.start), right.max(run.end));
             (top, bottom) = (top.min(run.row), bottom.max(run.row + 1));
+            area += run.end - run.start;
         }
         let bounding_box = BoundingBox {
             x: left as u32,
@@ -46,11 +60,11 @@ impl BinaryMask {
             height: self.height,
             values,
         };
-        Some(Component {
+        Component {
             pixels,
             area,
             bounding_box,
-        })
+        }
     }
 
     /// Number of pixels of every 4-connected component, in raster order of their first pixels.
@@ -197,6 +211,21 @@ mod tests {
                 height: 3
             }
         );
+    }
+
+    /// By hand: areas 1, 3, 2 and 2 in raster order.
+    #[test]
+    fn several_components_come_by_size_and_then_in_raster_order() {
+        let mask = drawn(&["#.##.", "..#..", "##...", "...##"]);
+        let boxes = |count| -> Vec<(usize, u32, u32)> {
+            let components = mask.largest_components(count);
+            let place =
+                |found: &Component| (found.area, found.bounding_box.x, found.bounding_box.y);
+            components.iter().map(place).collect()
+        };
+        assert_eq!(boxes(3), [(3, 2, 0), (2, 0, 2), (2, 3, 3)]);
+        assert_eq!(boxes(9).len(), 4);
+        assert_eq!(boxes(0), []);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::frame::FrameMut;
 use crate::geometry::Geometry;
-use crate::localizer::Localization;
+use crate::localizer::{Localization, Object};
 use crate::mask::Mask;
 
 use area::Area;
@@ -113,8 +113,8 @@ impl Overlay {
         match style.mode {
             OverlayMode::None => {}
             OverlayMode::Box => {
-                if let Some(bounding_box) = localization.bounding_box {
-                    let shape = Area::from(bounding_box).intersection(canvas.drawable());
+                for object in &localization.objects {
+                    let shape = Area::from(object.bounding_box).intersection(canvas.drawable());
                     outline::draw_box(&mut canvas, &shape, &mut self.levels);
                 }
             }
@@ -130,7 +130,7 @@ impl Overlay {
                 );
             }
             OverlayMode::Contour => {
-                if let Some(component) = &localization.component {
+                for Object { component, .. } in &localization.objects {
                     let pixels = &component.pixels;
                     check_mask(pixels.width, pixels.height, pixels.values.len())?;
                     let Overlay {

@@ -42,17 +42,20 @@ fn localization(geometry: &Geometry) -> Localization {
             values: mask,
         },
         mask_mean: 0.375,
-        component: Some(Component {
-            pixels: BinaryMask {
-                width: 32,
-                height: 32,
-                values,
+        objects: vec![Object {
+            component: Component {
+                pixels: BinaryMask {
+                    width: 32,
+                    height: 32,
+                    values,
+                },
+                area: 16 * 24,
+                bounding_box,
             },
-            area: 16 * 24,
-            bounding_box,
-        }),
-        bounding_box: Some(geometry.box_to_frame(bounding_box, 32, 32)),
-        confidence: 1.0,
+            bounding_box: geometry.box_to_frame(bounding_box, 32, 32),
+            confidence: 1.0,
+            id: None,
+        }],
         top_class: None,
     }
 }
@@ -230,9 +233,8 @@ fn any_box_can_be_drawn() {
                     width: length,
                     height: length,
                 };
-                localization.bounding_box = Some(shape);
-                if let Some(component) = &mut localization.component {
-                    component.bounding_box = shape;
+                for object in &mut localization.objects {
+                    (object.bounding_box, object.component.bounding_box) = (shape, shape);
                 }
                 for mode in MODES {
                     let mut frame = picture.frame_mut();
@@ -247,13 +249,13 @@ fn any_box_can_be_drawn() {
 }
 
 #[test]
-fn without_a_component_box_and_contour_draw_nothing() {
+fn without_objects_box_and_contour_draw_nothing() {
     for mode in [OverlayMode::Box, OverlayMode::Contour, OverlayMode::None] {
         let before = Picture::new(PixelFormat::Nv12, (16, 16), SPACE, background);
         let mut after = before.clone();
         let geometry = Geometry::new(Resize::Stretch, 16, 16, 32);
         let mut nothing = localization(&geometry);
-        (nothing.component, nothing.bounding_box) = (None, None);
+        nothing.objects.clear();
         let mut frame = after.frame_mut();
         Overlay::default()
             .draw(&mut frame, &nothing, &geometry, &style(mode, 1.0))

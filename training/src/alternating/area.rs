@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 /// Controller of λ: proportional and integral in the logarithm, on a moving average of the area.
 ///
-/// Ours; the released code has fixed λ. The proportional part answers at once to a mask that grows, the
-/// integral part finds the level; a purely integral one swings (the area of the prototype went from
-/// 0.35 to 0.6 and back).
+/// Ours; the released code has fixed λ. λ does not decide how large masks are but how fast they grow or
+/// shrink, and Adam answers some ten steps late: the proportional part brakes at once, and the
+/// integral part, which finds the level, must be slow (an integral part of 0.2 swung from 0.11 to 0.72
+/// around 0.42, and a purely integral one, the prototype's, from 0.35 to 0.6).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AreaController {
@@ -19,11 +20,11 @@ pub struct AreaController {
 }
 
 /// Share of a step's area in the moving average.
-const SMOOTHING: f64 = 0.1;
+const SMOOTHING: f64 = 0.4;
 /// Change of log λ for an area that is off by 1.
 const PROPORTIONAL: f64 = 6.0;
 /// Change of the level for each step at which the area is off by 1.
-const INTEGRAL: f64 = 0.2;
+const INTEGRAL: f64 = 0.06;
 /// The level stays within this factor of where it began.
 const LARGEST_FACTOR: f64 = 100.0;
 
@@ -51,19 +52,23 @@ impl AreaController {
 mod tests {
     use super::*;
 
-    /// A mapping whose area falls by `gain` for each unit of log λ and answers within about 20 steps; runs of
-    /// MobileNetV2 had gains from 0.1 to 0.3.
+    /// Areas that grow by `gain` a step for each unit by which log λ is below that of `balance`, some `lag`
+    /// steps late; 0.012, 5 and 10 are read off a run of MobileNetV2 with batches of 32.
     #[test]
-    fn the_area_settles_at_the_target_without_swinging() {
-        for gain in [0.1, 0.2, 0.4] {
-            let (mut controller, mut lambda) = (AreaController::new(0.4, 10.0), 10.0);
-            let mut area = 0.9;
-            for step in 0..1000 {
-                let wanted: f64 = (0.75 - gain * f64::ln(lambda / 3.0)).clamp(0.0, 1.0);
-                area += 0.05 * (wanted - area);
+    fn the_area_settles_at_the_target() {
+        for (gain, lag) in [(0.012, 10.0), (0.025, 10.0), (0.012, 20.0), (0.006, 10.0)] {
+            let (mut controller, mut lambda) = (AreaController::new(0.4, 10.0), 10.0f64);
+            let (mut area, mut growth, balance) = (0.57f64, 0.0, 5.0f64);
+            for step in 0..600 {
+                growth += (gain * (balance / lambda).ln() - growth) / lag;
+                area = (area + growth).clamp(0.05, 0.95);
                 lambda = controller.next(area, 10.0);
                 let off = (area - 0.4).abs();
-                assert!(step < 200 || off < 0.02, "gain {gain}, step {step}: {area}");
+                let allowed = if step < 300 { 0.08 } else { 0.02 };
+                assert!(
+                    step < 150 || off < allowed,
+                    "gain {gain}, lag {lag}, step {step}: {area}"
+                );
             }
         }
     }

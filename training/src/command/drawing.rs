@@ -5,8 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use casm::frame::{ColorSpace, PlaneMut};
 use casm::overlay::{Overlay, OverlayMode, OverlayStyle};
-use casm::{FrameMut, Geometry, Localization, PixelFormat};
-use image::{GrayImage, RgbImage};
+use casm::{BoundingBox, FrameMut, Geometry, Localization, PixelFormat};
+use image::{GrayImage, Rgb, RgbImage};
+use imageproc::drawing::draw_hollow_rect_mut;
+use imageproc::rect::Rect;
+
+/// Width of a box's rim in pixels.
+const RIM: u32 = 3;
 
 /// Draws `localization` into `picture`.
 ///
@@ -43,6 +48,21 @@ pub fn draw(
     let space = ColorSpace::default();
     let mut frame = FrameMut::new(PixelFormat::Rgb, width, height, space, vec![plane])?;
     Overlay::default().draw(&mut frame, localization, geometry, style)
+}
+
+/// Draws the rim of a box, [`RIM`] pixels wide, inside of it.
+pub fn draw_box(picture: &mut RgbImage, bounding_box: BoundingBox, color: [u8; 3]) {
+    for inset in 0..RIM {
+        let rect = Rect::at(
+            (bounding_box.x + inset) as i32,
+            (bounding_box.y + inset) as i32,
+        );
+        let side = |length: u32| length.saturating_sub(2 * inset);
+        let (width, height) = (side(bounding_box.width), side(bounding_box.height));
+        if width > 0 && height > 0 {
+            draw_hollow_rect_mut(picture, rect.of_size(width, height), Rgb(color));
+        }
+    }
 }
 
 /// The mask over a picture of this size, black where the network saw nothing of it.

@@ -13,7 +13,7 @@ use casm_training::figure::gallery::{Exhibit, Section, page};
 use casm_training::picture;
 use image::RgbImage;
 
-use super::drawing::{draw, save};
+use super::drawing::{draw, draw_box, save};
 use super::figure::{progress_bar, write};
 
 /// Pictures that are decoded and localized together.
@@ -46,7 +46,7 @@ struct Case {
 impl Case {
     /// What cases are ordered by.
     fn merit(&self) -> f64 {
-        self.iou.unwrap_or(self.localization.confidence)
+        self.iou.unwrap_or(self.localization.confidence())
     }
 }
 
@@ -154,6 +154,7 @@ impl Gallery<'_> {
             resize: Resize::Stretch,
             binarization: model.header().binarization,
             min_area: 0.0,
+            max_objects: 1,
         };
         let inputs = pictures
             .iter()
@@ -172,7 +173,7 @@ impl Gallery<'_> {
                 .collect();
             let scores = box_scores(
                 &localization.mask,
-                localization.bounding_box.as_ref(),
+                localization.bounding_box().as_ref(),
                 &annotations,
             );
             Ok(Case {
@@ -199,14 +200,12 @@ impl Gallery<'_> {
         let side = size * ENLARGED;
         let mut drawn = self.square(picture, side);
         let geometry = Geometry::new(Resize::Stretch, side, side, size);
-        let style = |mode, color, opacity| OverlayStyle {
-            mode,
-            color,
-            opacity,
+        let heatmap = OverlayStyle {
+            mode: OverlayMode::Heatmap,
+            opacity: 0.45,
+            ..OverlayStyle::default()
         };
-        let mut localization = case.localization.clone();
-        let heatmap = style(OverlayMode::Heatmap, [0; 3], 0.45);
-        draw(&mut drawn, &localization, &geometry, &heatmap)?;
+        draw(&mut drawn, &case.localization, &geometry, &heatmap)?;
         let length = size as usize;
         let annotated = case.annotations.iter();
         let annotated = annotated.filter_map(|annotation| annotation.visible(length, length));
@@ -214,14 +213,12 @@ impl Gallery<'_> {
             .map(|bounding_box| (bounding_box, ANNOTATED))
             .chain(
                 case.localization
-                    .bounding_box
+                    .bounding_box()
                     .map(|found| (found, PREDICTED)),
             );
         for (bounding_box, color) in boxes {
             let enlarged = geometry.box_to_frame(bounding_box, length, length);
-            localization.bounding_box = Some(enlarged);
-            let rim = style(OverlayMode::Box, color, 1.0);
-            draw(&mut drawn, &localization, &geometry, &rim)?;
+            draw_box(&mut drawn, enlarged, color);
         }
         Ok(drawn)
     }
@@ -263,7 +260,7 @@ fn facts(case: &Case, set: &AnnotatedSet, model: &Model) -> Vec<(&'static str, S
         let name = name.unwrap_or(&set.classes[class].name);
         facts.push(("annotated", name.clone()));
     }
-    facts.push(("confidence", format!("{:.3}", localization.confidence)));
+    facts.push(("confidence", format!("{:.3}", localization.confidence())));
     facts.push((
         "mask area",
         format!("{:.1} %", 100.0 * localization.mask_mean),

@@ -1,4 +1,4 @@
-//! `casm import`: PyTorch and safetensors files → checkpoints.
+//! `casm import`: PyTorch and safetensors files, and checkpoints themselves → checkpoints.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,8 @@ use casm::{Checkpoint, Header};
 /// Arguments of `casm import`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// File to import: the authors' .chk, torchvision's or DataParallel .pth, or .safetensors.
+    /// File to import: the authors' .chk, torchvision's or DataParallel .pth, .safetensors; or a checkpoint of
+    /// casm's, to store it in another format or to say more in its header, which is kept.
     source: PathBuf,
     /// Checkpoint to write.
     #[arg(short, long)]
@@ -32,18 +33,21 @@ pub struct Arguments {
     /// the quantised release's. Left out: relu if batch norm is folded, else relu6.
     #[arg(long, value_enum)]
     activation: Option<ActivationArgument>,
-    /// How the mask is enlarged to the input size.
-    #[arg(long, value_enum, default_value_t = UpsampleArgument::Nearest)]
-    upsample: UpsampleArgument,
-    /// Side of the network's input in pixels, a multiple of 32.
-    #[arg(long, default_value_t = 224)]
-    input_size: u32,
+    /// How the mask is enlarged to the input size [default: nearest].
+    #[arg(long, value_enum)]
+    upsample: Option<UpsampleArgument>,
+    /// Side of the network's input in pixels, a multiple of 32 [default: 224].
+    #[arg(long)]
+    input_size: Option<u32>,
     /// What the weights were trained on, for the header.
-    #[arg(long, default_value = "")]
-    data: String,
+    #[arg(long)]
+    data: Option<String>,
+    /// Commit of casm that trained the weights, for the header.
+    #[arg(long)]
+    commit: Option<String>,
     /// Origin and licence of the weights, for the header.
-    #[arg(long, default_value = "")]
-    notes: String,
+    #[arg(long)]
+    notes: Option<String>,
     /// A measured result for the header; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_metric)]
     metric: Vec<(String, f64)>,
@@ -82,17 +86,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             arguments.output.display()
         );
     }
-    let imported = casm::import::read(&arguments.source)?;
-    let header = header(arguments, &imported)?;
-    let tensors: Vec<NamedTensor> = imported
-        .tensors
-        .into_iter()
-        .map(|(name, tensor)| NamedTensor {
-            name,
-            shape: tensor.shape,
-            values: tensor.values,
-        })
-        .collect();
+    let Source {
+        header,
+        tensors,
+        format,
+        left_out,
+    } = Source::read(arguments)?;
     let storage = match arguments.storage {
         StorageArgument::F32 => Storage::F32,
         StorageArgument::F16 => Storage::F16,
@@ -106,19 +105,18 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     write_whole(&arguments.output, &bytes)?;
     // Read back, so that "written" means "usable".
     let checkpoint = Checkpoint::open(&arguments.output)?;
-    for left_out in &imported.ignored {
-        eprintln!("casm: left out {left_out}");
+    for name in &left_out {
+        eprintln!("casm: left out {name}");
     }
-    let decoder = if imported.has_decoder {
-        "with decoder"
-    } else {
-        "a classifier without decoder"
+    let decoder = match header.network.decoder {
+        Some(_) => "with decoder",
+        None => "a classifier without decoder",
     };
     println!(
         "{}: {} from {}, {} classes, {decoder}, {} tensors, {:.1} MB",
         arguments.output.display(),
         header.network.encoder.name(),
-        imported.source_format,
+        format,
         header.network.classes(),
         tensors.len(),
         checkpoint.bytes().len() as f64 / 1e6
@@ -126,7 +124,80 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn header(arguments: &Arguments, imported: &Imported) -> anyhow::Result<Header> {
+/// A file's weights, and what the checkpoint is to say of them.
+struct Source {
+    header: Header,
+    tensors: Vec<NamedTensor>,
+    format: String,
+    left_out: Vec<String>,
+}
+
+impl Source {
+    fn read(arguments: &Arguments) -> anyhow::Result<Source> {
+        // Anything else that this could not open is import's to judge.
+        let source = match Checkpoint::open(&arguments.source) {
+            Ok(checkpoint) => Source {
+                header: checkpoint.header().clone(),
+                tensors: checkpoint.tensors()?.into_values().collect(),
+                format: "a casm checkpoint".to_owned(),
+                left_out: Vec::new(),
+            },
+            Err(_) => {
+                let imported = casm::import::read(&arguments.source)?;
+                let header = described(arguments, &imported);
+                let tensors = imported.tensors.into_iter();
+                Source {
+                    header,
+                    tensors: tensors
+                        .map(|(name, tensor)| NamedTensor {
+                            name,
+                            shape: tensor.shape,
+                            values: tensor.values,
+                        })
+                        .collect(),
+                    format: imported.source_format.to_string(),
+                    left_out: imported.ignored,
+                }
+            }
+        };
+        Ok(Source {
+            header: annotated(source.header, arguments)?,
+            ..source
+        })
+    }
+}
+
+/// The header with what the options say of it.
+fn annotated(mut header: Header, arguments: &Arguments) -> anyhow::Result<Header> {
+    if let Some(file) = &arguments.classes {
+        header.classes = read_classes(file)?;
+    }
+    header.input.size = arguments.input_size.unwrap_or(header.input.size);
+    if let (Some(upsample), Some(decoder)) = (arguments.upsample, &mut header.network.decoder) {
+        decoder.upsample = match upsample {
+            UpsampleArgument::Nearest => Upsample::Nearest,
+            UpsampleArgument::Bilinear => Upsample::Bilinear,
+        };
+    }
+    let provenance = &mut header.provenance;
+    if let Some(data) = &arguments.data {
+        provenance.data.clone_from(data);
+    }
+    if let Some(commit) = &arguments.commit {
+        provenance.commit.clone_from(commit);
+    }
+    if let Some(notes) = &arguments.notes {
+        let known = std::mem::take(&mut provenance.notes);
+        let all = [notes.as_str(), &known].into_iter();
+        let all: Vec<&str> = all.filter(|note| !note.is_empty()).collect();
+        provenance.notes = all.join("; ");
+    }
+    provenance.metrics.extend(arguments.metric.iter().cloned());
+    Ok(header)
+}
+
+/// What the names and shapes of foreign tensors say.
+fn described(arguments: &Arguments, imported: &Imported) -> Header {
     let classes = imported.classes;
     let encoder = match imported.architecture {
         Architecture::Resnet { blocks, bottleneck } => {
@@ -155,40 +226,23 @@ fn header(arguments: &Arguments, imported: &Imported) -> anyhow::Result<Header> 
             })
         }
     };
-    let upsample = match arguments.upsample {
-        UpsampleArgument::Nearest => Upsample::Nearest,
-        UpsampleArgument::Bilinear => Upsample::Bilinear,
-    };
-    let decoder = imported.has_decoder.then(|| DecoderConfig {
-        upsample,
-        ..DecoderConfig::default()
-    });
+    let decoder = imported.has_decoder.then(DecoderConfig::default);
     let mut header = Header::new(NetworkConfig {
         encoder,
         decoder,
         separate_encoder: false,
     });
-    header.input.size = arguments.input_size;
-    if let Some(file) = &arguments.classes {
-        header.classes = read_classes(file)?;
-    }
     let source = arguments
         .source
         .file_name()
         .unwrap_or_default()
         .to_string_lossy();
-    let origin = format!("imported from {source} ({})", imported.source_format);
-    let notes = [arguments.notes.as_str(), &origin]
-        .into_iter()
-        .filter(|note| !note.is_empty());
     header.provenance = Provenance {
         created_by: format!("casm {}", env!("CARGO_PKG_VERSION")),
-        data: arguments.data.clone(),
-        commit: String::new(),
-        metrics: arguments.metric.iter().cloned().collect(),
-        notes: notes.collect::<Vec<_>>().join("; "),
+        notes: format!("imported from {source} ({})", imported.source_format),
+        ..Provenance::default()
     };
-    Ok(header)
+    header
 }
 
 fn read_classes(file: &Path) -> anyhow::Result<Vec<String>> {

@@ -214,6 +214,7 @@ fn localize_options(
         resize,
         binarization: Binarization { rule, alpha },
         min_area,
+        max_objects: 1,
     })
 }
 
@@ -266,8 +267,8 @@ fn line<'a>(
         image: &file.path,
         width,
         height,
-        bounding_box: localization.bounding_box,
-        confidence: localization.confidence,
+        bounding_box: localization.bounding_box(),
+        confidence: localization.confidence(),
         mask_mean: localization.mask_mean,
         class: localization.top_class.map(|(index, probability)| Class {
             index,

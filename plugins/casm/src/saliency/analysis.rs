@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use casm_core::overlay::{Overlay, OverlayMode};
+use casm_core::track::{MaskAverage, Tracker};
 use casm_core::{Checkpoint, Geometry, Localizer, Result};
 
 use super::finding::Finding;
@@ -17,6 +18,8 @@ pub struct Analysis {
     overlay: Overlay,
     layout: Option<FrameLayout>,
     last: Option<Finding>,
+    average: MaskAverage,
+    tracker: Tracker,
     frames: u64,
 }
 
@@ -49,6 +52,8 @@ impl Analysis {
                 overlay: Overlay::default(),
                 layout: None,
                 last: None,
+                average: MaskAverage::default(),
+                tracker: Tracker::default(),
                 frames: 0,
             },
             stats,
@@ -58,12 +63,14 @@ impl Analysis {
     /// From now on, frames have this layout. The last result does not hold for them.
     pub fn set_layout(&mut self, layout: FrameLayout) {
         self.layout = Some(layout);
-        self.last = None;
+        self.forget();
     }
 
     /// The next frame does not continue the last one: no result is carried over to it.
     pub fn forget(&mut self) {
         self.last = None;
+        self.average.forget();
+        self.tracker.forget();
     }
 
     /// Finds the object of the frame in `buffer`, by inference or from the last result; attaches the
@@ -95,8 +102,13 @@ impl Analysis {
             None => {
                 let begin = Instant::now();
                 let options = settings.localize_options(self.localizer.header());
-                let localization =
-                    layout.read(buffer, |frame| self.localizer.localize(frame, &options))?;
+                let smooth = |mask| self.average.add(mask, settings.mask_smoothing);
+                let mut localization = layout.read(buffer, |frame| {
+                    self.localizer.localize_smoothed(frame, &options, smooth)
+                })?;
+                if let Some(options) = settings.track_options() {
+                    self.tracker.follow(&mut localization.objects, &options);
+                }
                 let duration = begin.elapsed();
                 let header = self.localizer.header();
                 let geometry = Geometry::new(

@@ -1,11 +1,11 @@
 //! What one inference found, as it goes with its frame and with those that re-use it.
 
-use casm_core::{Geometry, Localization};
+use casm_core::{Geometry, Localization, Object};
 
 /// A localization with all that its metadata says.
 #[derive(Debug, Clone)]
 pub struct Finding {
-    /// Mask, component, box.
+    /// Mask and objects.
     pub localization: Localization,
     /// Of the frame that was looked at.
     pub geometry: Geometry,
@@ -46,12 +46,9 @@ impl Finding {
         }
     }
 
-    /// Share of the mask that the component covers, in [0, 1]; 0 without one.
-    pub fn component_area(&self) -> f64 {
+    /// Share of the mask that an object covers, in [0, 1]; 0 without one.
+    pub fn area(&self, object: Option<&Object>) -> f64 {
         let pixels = (self.localization.mask.width * self.localization.mask.height).max(1);
-        self.localization
-            .component
-            .as_ref()
-            .map_or(0.0, |component| component.area as f64 / pixels as f64)
+        object.map_or(0.0, |object| object.component.area as f64 / pixels as f64)
     }
 }

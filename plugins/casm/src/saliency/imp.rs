@@ -276,7 +276,7 @@ impl CasmeSaliency {
                     drawn,
                     frame,
                 } = outcome?;
-                let found = finding.localization.bounding_box;
+                let found = finding.localization.bounding_box();
                 gst::log!(
                     CAT,
                     imp = self,

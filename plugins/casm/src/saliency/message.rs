@@ -34,7 +34,7 @@ impl FrameTime {
 /// |---|---|---|
 /// | `frame` | guint64 | number of the frame since the element was started, from 0; GAP buffers do not count |
 /// | `pts`, `running-time`, `stream-time` | guint64 | of the frame in ns; `GST_CLOCK_TIME_NONE` if unknown |
-/// | `has-object` | gboolean | false: the box and `confidence` are 0 |
+/// | `has-object` | gboolean | false: the box and `confidence` are 0; of several objects they are the largest's |
 /// | `x`, `y`, `width`, `height` | gint | the box in pixels of the frame |
 /// | `frame-width`, `frame-height` | gint | size of the frame |
 /// | `confidence` | gdouble | mean of the mask over the object, in [0, 1] |
@@ -42,12 +42,13 @@ impl FrameTime {
 /// | `component-area` | gdouble | share of the mask that the object covers, in [0, 1] |
 /// | `inference-pts` | guint64 | time stamp of the frame that was looked at |
 /// | `age` | guint | frames since that one; 0 = this very frame |
+/// | `objects` | GstValueArray | a structure `object` for each object, the largest first: `x`, `y`, `width`, `height` (gint), `confidence`, `component-area` (gdouble), with `tracking` or `box-hysteresis` also `track-id` (guint64) |
 /// | `top-class` | gint | most probable class, if the model has classes |
 /// | `top-class-probability` | gdouble | its probability, with `top-class` |
 /// | `top-class-name` | string | its name, if the model names its classes |
 pub fn message_structure(finding: &Finding, frame: u64, time: &FrameTime) -> gst::Structure {
     let localization = &finding.localization;
-    let bounding_box = localization.bounding_box;
+    let bounding_box = localization.bounding_box();
     // Sizes are at most 16384, so none of these is lost.
     let pixels = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
     let side =
@@ -64,14 +65,34 @@ pub fn message_structure(finding: &Finding, frame: u64, time: &FrameTime) -> gst
         .field("height", side(|found| found.height))
         .field("frame-width", pixels(finding.geometry.frame_width))
         .field("frame-height", pixels(finding.geometry.frame_height))
-        .field("confidence", localization.confidence)
+        .field("confidence", localization.confidence())
         .field("mask-mean", localization.mask_mean)
-        .field("component-area", finding.component_area())
+        .field("component-area", finding.area(localization.largest()))
         .field("inference-pts", finding.inference_pts)
         .field("age", finding.age)
+        .field("objects", objects(finding))
         .build();
     set_top_class(&mut structure, finding);
     structure
+}
+
+fn objects(finding: &Finding) -> gst::Array {
+    let pixels = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+    gst::Array::new(finding.localization.objects.iter().map(|object| {
+        let found = object.bounding_box;
+        let mut structure = gst::Structure::builder("object")
+            .field("x", pixels(found.x))
+            .field("y", pixels(found.y))
+            .field("width", pixels(found.width))
+            .field("height", pixels(found.height))
+            .field("confidence", object.confidence)
+            .field("component-area", finding.area(Some(object)))
+            .build();
+        if let Some(id) = object.id {
+            structure.set("track-id", id);
+        }
+        structure
+    }))
 }
 
 /// Adds the fields `top-class`, `top-class-probability` and `top-class-name`, as far as they are known.

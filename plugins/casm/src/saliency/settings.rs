@@ -5,6 +5,7 @@ use casm_core::header::Header;
 use casm_core::localizer::LocalizeOptions;
 use casm_core::mask::{self, BinarizationRule};
 use casm_core::overlay::{OverlayMode, OverlayStyle};
+use casm_core::track::TrackOptions;
 use casm_core::{Resize, Result};
 use glib::prelude::*;
 use glib::{
@@ -45,6 +46,14 @@ pub struct Settings {
     pub threshold: f64,
     /// Share of the mask.
     pub min_area: f64,
+    /// At most so many objects.
+    pub max_objects: u32,
+    /// Share of the masks' moving average that stays.
+    pub mask_smoothing: f64,
+    /// Overlap (IoU) above which a box is left where it was; 1 = never.
+    pub box_hysteresis: f64,
+    /// Whether objects get numbers.
+    pub tracking: bool,
     /// An inference every so many frames.
     pub inference_interval: u32,
     /// Whether every frame has a message on the bus.
@@ -68,6 +77,10 @@ impl Default for Settings {
             binarization: Binarization::default(),
             threshold: 0.0,
             min_area: 0.0,
+            max_objects: 1,
+            mask_smoothing: 0.0,
+            box_hysteresis: 1.0,
+            tracking: false,
             inference_interval: 1,
             post_messages: false,
         }
@@ -154,6 +167,36 @@ impl Settings {
                 .default_value(default.min_area)
                 .mutable_playing()
                 .build(),
+            ParamSpecUInt::builder("max-objects")
+                .nick("Maximum objects")
+                .blurb("Report at most so many objects, the largest first; 1 = the paper's single object")
+                .minimum(1)
+                .maximum(64)
+                .default_value(default.max_objects)
+                .mutable_playing()
+                .build(),
+            ParamSpecDouble::builder("mask-smoothing")
+                .nick("Mask smoothing")
+                .blurb("Share of the moving average of the masks that stays from inference to inference; 0 = every frame by itself")
+                .minimum(0.0)
+                .maximum(0.99)
+                .default_value(default.mask_smoothing)
+                .mutable_playing()
+                .build(),
+            ParamSpecDouble::builder("box-hysteresis")
+                .nick("Box hysteresis")
+                .blurb("Leave a box where it was while the new one overlaps it (IoU) at least so much; 1 = always move it")
+                .minimum(0.0)
+                .maximum(1.0)
+                .default_value(default.box_hysteresis)
+                .mutable_playing()
+                .build(),
+            ParamSpecBoolean::builder("tracking")
+                .nick("Tracking")
+                .blurb("Give objects numbers that stay while their boxes overlap from inference to inference (IoU above 0.3)")
+                .default_value(default.tracking)
+                .mutable_playing()
+                .build(),
             ParamSpecUInt::builder("inference-interval")
                 .nick("Inference interval")
                 .blurb("Run the network on every Nth frame; those between carry the last result with its age in frames")
@@ -193,6 +236,10 @@ impl Settings {
             "binarization" => self.binarization = checked(value),
             "threshold" => self.threshold = checked(value),
             "min-area" => self.min_area = checked(value),
+            "max-objects" => self.max_objects = checked(value),
+            "mask-smoothing" => self.mask_smoothing = checked(value),
+            "box-hysteresis" => self.box_hysteresis = checked(value),
+            "tracking" => self.tracking = checked(value),
             "inference-interval" => self.inference_interval = checked(value),
             "post-messages" => self.post_messages = checked(value),
             _ => unreachable!("GObject sets only what is specified as writable"),
@@ -213,6 +260,10 @@ impl Settings {
             "binarization" => self.binarization.to_value(),
             "threshold" => self.threshold.to_value(),
             "min-area" => self.min_area.to_value(),
+            "max-objects" => self.max_objects.to_value(),
+            "mask-smoothing" => self.mask_smoothing.to_value(),
+            "box-hysteresis" => self.box_hysteresis.to_value(),
+            "tracking" => self.tracking.to_value(),
             "inference-interval" => self.inference_interval.to_value(),
             "post-messages" => self.post_messages.to_value(),
             _ => unreachable!("GObject gets only what is specified"),
@@ -263,7 +314,18 @@ impl Settings {
             resize: Resize::Stretch,
             binarization: mask::Binarization { rule, alpha },
             min_area: self.min_area,
+            max_objects: self.max_objects as usize,
         }
+    }
+
+    /// How objects are followed; not at all without `tracking` and `box-hysteresis`.
+    pub fn track_options(&self) -> Option<TrackOptions> {
+        /// One second of most streams.
+        const PATIENCE: u32 = 30;
+        (self.tracking || self.box_hysteresis < 1.0).then_some(TrackOptions {
+            hysteresis: self.box_hysteresis,
+            patience: PATIENCE,
+        })
     }
 
     /// What is drawn, and how.

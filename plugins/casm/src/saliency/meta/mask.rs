@@ -16,9 +16,10 @@ use super::transform;
 /// | `width`, `height` | guint | size of the mask, which covers the whole frame |
 /// | `values` | GBytes | `width * height` 32-bit floats, row by row, in the machine's byte order, in [0, 1] |
 /// | `reference-width`, `reference-height` | guint | size of the frame to which the box belongs |
-/// | `has-object` | gboolean | whether the frame has an object; if not, the next five are 0 |
+/// | `has-object` | gboolean | whether the frame has an object, of several the largest; if not, the next five are 0 |
 /// | `box-x`, `box-y`, `box-width`, `box-height` | guint | its box in pixels of the reference frame |
 /// | `confidence` | gdouble | mean of the mask over the object, in [0, 1] |
+/// | `track-id` | guint64 | number of the object in the stream, from 1; with `tracking` or `box-hysteresis` |
 /// | `mask-mean` | gdouble | mean of the mask, in [0, 1] |
 /// | `component-area` | gdouble | share of the mask that the object covers, in [0, 1] |
 /// | `inference-pts` | guint64 | time stamp of the frame that was looked at; `GST_CLOCK_TIME_NONE` if it had none |
@@ -52,6 +53,8 @@ pub struct SaliencyMask {
     pub bounding_box: Option<BoundingBox>,
     /// Mean of the mask over the object, in [0, 1].
     pub confidence: f64,
+    /// Number of the object in the stream, if objects are followed.
+    pub track_id: Option<u64>,
     /// Mean of the mask, in [0, 1].
     pub mask_mean: f64,
     /// Share of the mask that the object covers, in [0, 1].
@@ -76,6 +79,7 @@ impl std::fmt::Debug for SaliencyMask {
             .field("reference_height", &self.reference_height)
             .field("bounding_box", &self.bounding_box)
             .field("confidence", &self.confidence)
+            .field("track_id", &self.track_id)
             .field("mask_mean", &self.mask_mean)
             .field("component_area", &self.component_area)
             .field("inference_pts", &self.inference_pts)
@@ -145,6 +149,7 @@ impl MaskMeta {
                 .ok()?
                 .then_some(bounding_box),
             confidence: real("confidence")?,
+            track_id: fields.get("track-id").ok(),
             mask_mean: real("mask-mean")?,
             component_area: real("component-area")?,
             inference_pts: fields.get::<Option<gst::ClockTime>>("inference-pts").ok()?,
@@ -183,6 +188,7 @@ mod tests {
             reference_height: 240,
             bounding_box: Some(bounding_box),
             confidence: 0.5,
+            track_id: None,
             mask_mean: 0.5,
             component_area: 1.0,
             inference_pts: None,

@@ -5,6 +5,7 @@ mod transform;
 
 use std::ops::ControlFlow;
 
+use casm_core::Object;
 use gst::buffer::BufferMetaForeachAction::{Keep, Remove};
 use gst::meta::CustomMeta;
 use gst_video::VideoRegionOfInterestMeta;
@@ -21,6 +22,7 @@ pub const ROI_TYPE: &str = "salient-object";
 /// | field | type | meaning |
 /// |---|---|---|
 /// | `confidence` | gdouble | mean of the mask over the object, in [0, 1] |
+/// | `track-id` | guint64 | number of the object in the stream, from 1; with `tracking` or `box-hysteresis` |
 /// | `mask-mean` | gdouble | mean of the mask: the share of the frame that is relevant, in [0, 1] |
 /// | `component-area` | gdouble | share of the mask that the object covers, in [0, 1] |
 /// | `inference-pts` | guint64 | time stamp of the frame that was looked at; `GST_CLOCK_TIME_NONE` if it had none |
@@ -42,11 +44,12 @@ pub fn attach(buffer: &mut gst::BufferRef, finding: &Finding) {
             .is_some_and(|region| region.roi_type() == ROI_TYPE);
         ControlFlow::Continue(if ours { Remove } else { Keep })
     });
-    if let Some(found) = finding.localization.bounding_box {
+    for object in &finding.localization.objects {
+        let found = object.bounding_box;
         let rectangle = (found.x, found.y, found.width, found.height);
         let mut meta = VideoRegionOfInterestMeta::add(buffer, ROI_TYPE, rectangle);
         let mut params = gst::Structure::new_empty(PARAMS_NAME);
-        set_common(&mut params, finding);
+        set_common(&mut params, finding, Some(object));
         meta.add_param(params);
     }
     if CustomMeta::from_buffer(buffer, MaskMeta::NAME).is_err()
@@ -63,21 +66,24 @@ pub fn attach(buffer: &mut gst::BufferRef, finding: &Finding) {
         fields.set("width", mask.width as u32);
         fields.set("height", mask.height as u32);
         fields.set("values", &finding.values);
-        let found = finding.localization.bounding_box;
+        let found = finding.localization.bounding_box();
         fields.set("has-object", found.is_some());
         fields.set("box-x", found.map_or(0, |found| found.x));
         fields.set("box-y", found.map_or(0, |found| found.y));
         fields.set("box-width", found.map_or(0, |found| found.width));
         fields.set("box-height", found.map_or(0, |found| found.height));
-        set_common(fields, finding);
+        set_common(fields, finding, finding.localization.largest());
     }
 }
 
 /// The fields that both metas have.
-fn set_common(fields: &mut gst::StructureRef, finding: &Finding) {
-    fields.set("confidence", finding.localization.confidence);
+fn set_common(fields: &mut gst::StructureRef, finding: &Finding, object: Option<&Object>) {
+    fields.set("confidence", object.map_or(0.0, |object| object.confidence));
+    if let Some(id) = object.and_then(|object| object.id) {
+        fields.set("track-id", id);
+    }
     fields.set("mask-mean", finding.localization.mask_mean);
-    fields.set("component-area", finding.component_area());
+    fields.set("component-area", finding.area(object));
     fields.set("inference-pts", finding.inference_pts);
     fields.set("age", finding.age);
     fields.set("reference-width", finding.geometry.frame_width);

@@ -1,0 +1,229 @@
+//! Boxes of one frame after the other → boxes that hold still, with numbers that stay.
+//!
+//! The paper looks at single pictures; this is ours, and off unless asked for. A mask's edge wavers by a
+//! pixel from frame to frame, and a box with it, four times a pixel of the network's input. Two
+//! means against that: [`MaskAverage`] on the masks, hysteresis in [`Tracker`] on the boxes.
+
+use crate::localizer::Object;
+use crate::mask::{BoundingBox, Mask};
+
+/// A moving average of the masks of a stream.
+#[derive(Debug, Clone, Default)]
+pub struct MaskAverage {
+    average: Option<Mask>,
+}
+
+impl MaskAverage {
+    /// Masks that differ from the average by more than this, on average over the pixels, show something else:
+    /// the average begins anew.
+    const CUT: f64 = 0.3;
+
+    /// Adds a mask; `smoothing` is the share of the average that stays, 0 to below 1, where 0 gives back the
+    /// mask itself.
+    pub fn add(&mut self, mut mask: Mask, smoothing: f64) -> Mask {
+        let average = self.average.take().filter(|average| {
+            smoothing > 0.0
+                && (average.width, average.height) == (mask.width, mask.height)
+                && difference(average, &mask) <= MaskAverage::CUT
+        });
+        if let Some(average) = average {
+            let keep = smoothing as f32;
+            for (value, old) in mask.values.iter_mut().zip(&average.values) {
+                *value += keep * (old - *value);
+            }
+        }
+        if smoothing > 0.0 {
+            self.average = Some(mask.clone());
+        }
+        mask
+    }
+
+    /// What comes next does not continue what came last.
+    pub fn forget(&mut self) {
+        self.average = None;
+    }
+}
+
+/// Mean absolute difference of two masks of one size.
+fn difference(left: &Mask, right: &Mask) -> f64 {
+    let pairs = left.values.iter().zip(&right.values);
+    let sum: f64 = pairs.map(|(a, b)| f64::from((a - b).abs())).sum();
+    sum / left.values.len().max(1) as f64
+}
+
+/// How boxes are followed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TrackOptions {
+    /// A box that overlaps the held one at least so much (IoU, 0 to 1) leaves it where it is; 1 moves it always.
+    pub hysteresis: f64,
+    /// Frames for which an object that is not seen keeps its number.
+    pub patience: u32,
+}
+
+/// A box with the number of its object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tracked {
+    /// The object's number in this stream, from 1.
+    pub id: u64,
+    /// The box, held by hysteresis.
+    pub bounding_box: BoundingBox,
+}
+
+/// Follows the boxes of a stream by their overlap.
+#[derive(Debug, Clone, Default)]
+pub struct Tracker {
+    tracks: Vec<Track>,
+    last_id: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Track {
+    tracked: Tracked,
+    /// Frames since it was seen.
+    unseen: u32,
+}
+
+impl Tracker {
+    /// Least overlap (IoU) of one object's boxes in two frames. Short-term trackers take 0.3 to 0.5; the
+    /// lower one suits boxes that grow and shrink with a mask.
+    const LEAST_OVERLAP: f64 = 0.3;
+
+    /// The boxes of the next frame, in their order, with numbers and held still. Boxes are matched with the
+    /// objects known so far pair by pair, the largest overlap first.
+    pub fn update(&mut self, boxes: &[BoundingBox], options: &TrackOptions) -> Vec<Tracked> {
+        let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
+        for (track, known) in self.tracks.iter().enumerate() {
+            for (index, found) in boxes.iter().enumerate() {
+                let overlap = known.tracked.bounding_box.iou(found);
+                if overlap >= Tracker::LEAST_OVERLAP {
+                    pairs.push((overlap, track, index));
+                }
+            }
+        }
+        pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
+        for track in &mut self.tracks {
+            track.unseen += 1;
+        }
+        let mut found: Vec<Option<Tracked>> = vec![None; boxes.len()];
+        for (overlap, track, index) in pairs {
+            let track = &mut self.tracks[track];
+            if track.unseen == 0 || found[index].is_some() {
+                continue;
+            }
+            track.unseen = 0;
+            if overlap < options.hysteresis {
+                track.tracked.bounding_box = boxes[index];
+            }
+            found[index] = Some(track.tracked);
+        }
+        self.tracks.retain(|track| track.unseen <= options.patience);
+        let boxes = found.into_iter().zip(boxes);
+        boxes
+            .map(|(known, &bounding_box)| known.unwrap_or_else(|| self.begin(bounding_box)))
+            .collect()
+    }
+
+    /// [`update`](Tracker::update) with the boxes of `objects`, which get the numbers and the held boxes.
+    pub fn follow(&mut self, objects: &mut [Object], options: &TrackOptions) {
+        let boxes: Vec<BoundingBox> = objects.iter().map(|object| object.bounding_box).collect();
+        for (object, tracked) in objects.iter_mut().zip(self.update(&boxes, options)) {
+            object.id = Some(tracked.id);
+            object.bounding_box = tracked.bounding_box;
+        }
+    }
+
+    fn begin(&mut self, bounding_box: BoundingBox) -> Tracked {
+        self.last_id += 1;
+        let tracked = Tracked {
+            id: self.last_id,
+            bounding_box,
+        };
+        self.tracks.push(Track { tracked, unseen: 0 });
+        tracked
+    }
+
+    /// What comes next does not continue what came last; numbers go on, so that none is given twice.
+    pub fn forget(&mut self) {
+        self.tracks.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: TrackOptions = TrackOptions {
+        hysteresis: 0.8,
+        patience: 2,
+    };
+
+    fn square(x: u32, side: u32) -> BoundingBox {
+        BoundingBox {
+            x,
+            y: 0,
+            width: side,
+            height: side,
+        }
+    }
+
+    fn mask(values: &[f32]) -> Mask {
+        Mask {
+            width: values.len(),
+            height: 1,
+            values: values.to_vec(),
+        }
+    }
+
+    /// By hand: 0.75 · 0.4 + 0.25 · 0.8.
+    #[test]
+    fn an_average_follows_slowly_and_begins_anew_after_a_cut() {
+        let mut average = MaskAverage::default();
+        assert_eq!(average.add(mask(&[0.4, 0.4]), 0.75).values, [0.4, 0.4]);
+        let second = average.add(mask(&[0.8, 0.4]), 0.75).values;
+        assert!((second[0] - 0.5).abs() < 1e-6 && second[1] == 0.4);
+        assert_eq!(average.add(mask(&[1.0, 1.0]), 0.75).values, [1.0, 1.0]);
+        assert_eq!(average.add(mask(&[0.9]), 0.75).values, [0.9]);
+        assert_eq!(average.add(mask(&[0.8]), 0.0).values, [0.8]);
+        average.forget();
+        assert_eq!(average.add(mask(&[0.7]), 0.75).values, [0.7]);
+    }
+
+    /// By hand: shifted by 1 of 20 the overlap is 19 / 21 = 0.905, by 3 it is 17 / 23 = 0.739.
+    #[test]
+    fn a_box_is_held_until_it_has_moved_enough() {
+        let mut tracker = Tracker::default();
+        let mut step = |x| tracker.update(&[square(x, 20)], &OPTIONS)[0];
+        let first = step(10);
+        assert_eq!(step(11), first);
+        let moved = step(13);
+        assert_eq!((moved.id, moved.bounding_box), (first.id, square(13, 20)));
+    }
+
+    #[test]
+    fn numbers_stay_with_their_boxes_whatever_the_order() {
+        let mut tracker = Tracker::default();
+        let first = tracker.update(&[square(0, 20), square(100, 20)], &OPTIONS);
+        let second = tracker.update(&[square(101, 20), square(1, 20)], &OPTIONS);
+        assert_eq!((second[0].id, second[1].id), (first[1].id, first[0].id));
+        // One object cannot be both of two boxes.
+        let third = tracker.update(&[square(0, 20), square(0, 19)], &OPTIONS);
+        assert_eq!(third[0].id, first[0].id);
+        assert!(third[1].id > 2);
+    }
+
+    #[test]
+    fn an_object_is_missed_for_a_while_and_then_forgotten() {
+        let mut tracker = Tracker::default();
+        let id = |found: Vec<Tracked>| found.first().map(|tracked| tracked.id);
+        assert_eq!(id(tracker.update(&[square(0, 20)], &OPTIONS)), Some(1));
+        assert_eq!(id(tracker.update(&[], &OPTIONS)), None);
+        assert_eq!(id(tracker.update(&[], &OPTIONS)), None);
+        assert_eq!(id(tracker.update(&[square(0, 20)], &OPTIONS)), Some(1));
+        for _ in 0..3 {
+            tracker.update(&[], &OPTIONS);
+        }
+        assert_eq!(id(tracker.update(&[square(0, 20)], &OPTIONS)), Some(2));
+        tracker.forget();
+        assert_eq!(id(tracker.update(&[square(0, 20)], &OPTIONS)), Some(3));
+    }
+}
