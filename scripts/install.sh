@@ -72,6 +72,14 @@ else
     echo "libtorch is not copied: casm goes on using the one that it was built with"
 fi
 
+# One folder with the libraries and their licences; without it casm computes with libtorch.
+openvino=$PWD/third_party/openvino
+if [ -f "$openvino/.complete" ]; then
+    install -Dm644 -t "$root$lib/openvino" "$openvino"/openvino/libs/*
+    (cd "$openvino" && find ./*.dist-info/licenses -type f) |
+        while read -r file; do install -Dm644 "$openvino/$file" "$root$lib/openvino/$file"; done
+fi
+
 echo "casm is installed in $root$prefix, its plugin in $root$plugins"
 [ -z "$root" ] || exit 0
 if [ "$prefix" = "${HOME:-}/.local" ] && [ "$plugins" = "$own_plugins" ]; then

@@ -45,6 +45,7 @@ impl Computation {
             device: device::name(device),
             precision,
             threads: usize::try_from(tch::get_num_threads()).unwrap_or(1),
+            choice: String::new(),
         };
         Ok((computation, description))
     }

@@ -5,9 +5,9 @@
 //! first asked about CUDA. Opening it costs 0.1 s and 235 MB of memory (measured on a machine without
 //! a GPU), so it is done only where a GPU is asked for or a driver is present.
 
-use std::path::Path;
 use std::sync::OnceLock;
 
+use casm_core::engine::has_nvidia_driver;
 use casm_core::{Device, Error, Result};
 
 /// The libtorch device for `device`.
@@ -17,7 +17,7 @@ use casm_core::{Device, Error, Result};
 pub fn resolve(device: Device) -> Result<tch::Device> {
     match device {
         Device::Cpu => Ok(tch::Device::Cpu),
-        Device::Auto if !has_driver() => Ok(tch::Device::Cpu),
+        Device::Auto if !has_nvidia_driver() => Ok(tch::Device::Cpu),
         Device::Auto => {
             let usable = load_cuda().is_ok() && tch::Cuda::is_available();
             Ok(if usable {
@@ -56,13 +56,6 @@ pub fn name(device: tch::Device) -> String {
         tch::Device::Cuda(index) => format!("cuda:{index}"),
         other => format!("{other:?}").to_lowercase(),
     }
-}
-
-/// True if an NVIDIA driver is loaded, on bare metal, in a container, or under WSL.
-fn has_driver() -> bool {
-    ["/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg"]
-        .iter()
-        .any(|path| Path::new(path).exists())
 }
 
 /// Opens libtorch's CUDA half once, for good.

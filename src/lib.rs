@@ -30,15 +30,19 @@ mod torch_engine;
 pub use saliency_network::{Saliency, SaliencyNetwork};
 pub use torch_engine::TorchEngine;
 
-/// Opens the engine for `checkpoint` inside this process, without going through `libcasm.so`.
+/// Opens the engine for `checkpoint` that `options` ask for; libtorch's in this program itself, without
+/// going through `libcasm.so`.
 ///
 /// # Errors
-/// [`Error::Device`], [`Error::Engine`].
+/// Those of [`engine::open`].
 pub fn open_engine(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Box<dyn Engine>> {
-    Ok(Box::new(TorchEngine::open(checkpoint, options)?))
+    let torch = |checkpoint: &Checkpoint, options: &EngineOptions| -> Result<Box<dyn Engine>> {
+        Ok(Box::new(TorchEngine::open(checkpoint, options)?))
+    };
+    engine::open_linked(checkpoint, options, Some(("torch", &torch)))
 }
 
-/// [`open_engine`] for a checkpoint that may lack a decoder; its masks are empty then.
+/// The libtorch engine for a checkpoint that may lack a decoder; its masks are empty then.
 ///
 /// # Errors
 /// [`Error::Device`], [`Error::Engine`].

@@ -5,14 +5,13 @@
 //! is how training runs in half precision; batch norm keeps its own tensors in f32.
 
 use casm_core::Result;
-use casm_core::network::{Conv2d, Graph, Operation};
+use casm_core::network::{BATCH_NORM_EPSILON, Conv2d, Graph, Operation};
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::parameters::Parameters;
 use crate::torch_error;
 
-/// Batch norm's epsilon and momentum, as in torchvision and the released code (spec A.2).
-const BATCH_NORM_EPSILON: f64 = 1e-5;
+/// Batch norm's momentum, as in torchvision and the released code (spec A.2).
 const BATCH_NORM_MOMENTUM: f64 = 0.1;
 
 /// Which statistics batch norm uses.
@@ -139,6 +138,12 @@ impl Step {
         let square = |side: usize| [side as i64, side as i64];
         match &self.operation {
             Operation::Input => Ok(x.shallow_clone()),
+            Operation::Subtract { values } => {
+                let values = Tensor::f_from_slice(values)?
+                    .f_reshape([1, -1, 1, 1])?
+                    .f_to_device(x.device())?;
+                x.f_sub(&values.f_to_kind(x.f_kind()?)?)
+            }
             Operation::Conv2d(Conv2d {
                 stride,
                 padding,

@@ -10,7 +10,7 @@ fn run(device: Device, precision: Precision) -> Output {
     let options = EngineOptions {
         device,
         precision,
-        threads: 0,
+        ..EngineOptions::default()
     };
     let mut engine =
         casm::open_engine(&checkpoint, &options).expect("a GPU and a CUDA build of libtorch");

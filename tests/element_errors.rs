@@ -38,6 +38,7 @@ fn refused(properties: &[(&str, &str)]) -> gst::glib::Error {
     );
     // It can be put right and started.
     element.set_property("model", "");
+    element.set_property("engine", "");
     element.set_property("device", "cpu");
     element.set_property_from_str("precision", "auto");
     element
@@ -180,6 +181,22 @@ fn unknown_devices_are_named() {
         assert!(error.message().contains(&format!("'{device}'")), "{error}");
         assert!(
             error.message().contains("auto, cpu, cuda, cuda:N"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn unknown_engines_are_named() {
+    for engine in ["onnx", "Torch", "torch "] {
+        let error = refused(&[("engine", engine)]);
+        assert!(
+            error.matches(gst::LibraryError::Failed),
+            "{engine}: {error:?}"
+        );
+        assert!(error.message().contains(engine), "{error}");
+        assert!(
+            error.message().contains("auto, openvino or torch"),
             "{error}"
         );
     }

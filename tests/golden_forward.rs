@@ -20,6 +20,7 @@ fn resnet50() -> NetworkConfig {
 
 fn cpu(precision: Precision) -> EngineOptions {
     EngineOptions {
+        engine: "torch".parse().expect("there is one"),
         device: Device::Cpu,
         precision,
         threads: 0,

@@ -64,6 +64,8 @@ impl Machine {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", root)
+            // Else a machine without libtorch might compute with OpenVINO.
+            .env("CASM_OPENVINO_DIR", root)
             .env("LANG", "C.UTF-8")
             .env("GST_REGISTRY", root.join("registry.bin"))
             .env("GST_PLUGIN_PATH", root.join("lib/gstreamer-1.0"));

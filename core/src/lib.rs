@@ -10,6 +10,7 @@
 //! | input | [`input`] | frame → RGB pixels `[H, W, 3]` at the network's input size |
 //! | network | [`network`] | encoder and decoder described as a graph of layers, no arithmetic |
 //! | checkpoint | [`checkpoint`] | the graph's weights and a typed header in one safetensors file |
+//! | export | [`export`] | the same as a file for other programs |
 //! | engine | [`engine`] | pixels → mask and logits; the border behind which tensors live |
 //! | mask | [`mask`] | mask → binary mask → connected component → bounding box |
 //! | localizer | [`localizer`] | all of the above in one call |
@@ -25,6 +26,7 @@
 pub mod checkpoint;
 pub mod engine;
 pub mod error;
+pub mod export;
 pub mod frame;
 pub mod geometry;
 pub mod header;
@@ -36,7 +38,7 @@ pub mod overlay;
 pub mod track;
 
 pub use checkpoint::Checkpoint;
-pub use engine::{Device, Engine, EngineOptions, Precision};
+pub use engine::{Device, Engine, EngineKind, EngineOptions, Precision};
 pub use error::{Error, Result};
 pub use frame::{Frame, FrameMut, PixelFormat};
 pub use geometry::{Geometry, Resize};

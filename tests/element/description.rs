@@ -6,7 +6,7 @@ use gst::prelude::*;
 
 #[test]
 fn the_properties_have_ranges_blurbs_and_the_right_mutability() {
-    let ready = ["model", "device", "threads", "precision"];
+    let ready = ["model", "engine", "device", "threads", "precision"];
     let playing = [
         "overlay",
         "overlay-opacity",

@@ -106,7 +106,9 @@ fn the_statistics_say_what_runs_and_start_anew() {
             [5, 5, 5]
         );
         let text = |field: &str| stats.get::<String>(field).expect("a text");
-        assert!(text("engine").starts_with("torch"), "{stats}");
+        let engine = text("engine");
+        let known = casm::engine::names().any(|name| engine.starts_with(name));
+        assert!(known, "{stats}");
         assert_eq!(
             (text("precision"), text("model")),
             ("f32".to_owned(), "the built-in model".to_owned())

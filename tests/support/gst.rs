@@ -119,6 +119,7 @@ pub fn localize(pixels: &[u8], width: u32, height: u32) -> Localization {
         device: Device::Cpu,
         precision: Precision::Auto,
         threads: 1,
+        ..EngineOptions::default()
     };
     let mut localizer = Localizer::open(&checkpoint, &options).expect("the engine opens");
     let plane = Plane {

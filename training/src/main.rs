@@ -22,6 +22,8 @@ enum Command {
     Localize(command::localize::Arguments),
     /// Say what is inside a checkpoint.
     Info(command::info::Arguments),
+    /// Write a checkpoint's network for other programs.
+    Export(command::export::Arguments),
     /// Make a checkpoint of a PyTorch or safetensors file, without executing what is in it.
     Import(command::import::Arguments),
     /// Train a mapping and its classifiers (Algorithm 1 of the paper).
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Localize(arguments) => command::localize::run(&arguments),
         Command::Info(arguments) => command::info::run(&arguments),
+        Command::Export(arguments) => command::export::run(&arguments),
         Command::Import(arguments) => command::import::run(&arguments),
         Command::Train(arguments) => command::train::run(&arguments),
         Command::TrainClassifier(arguments) => command::train_classifier::run(&arguments),

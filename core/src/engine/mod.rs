@@ -2,9 +2,14 @@
 //!
 //! An engine is opened from a [`Checkpoint`] and [`EngineOptions`], and then
 //! turns batches of pictures at the network's input size into masks at a quarter of it. Nothing of
-//! a tensor library is visible here, so that a second engine is one more file beside `torch.rs`.
+//! a tensor library is visible here. A further engine is one more file beside `torch.rs`, and a row of
+//! `ENGINES`.
 
 pub mod abi;
+mod backend;
+mod location;
+mod machine;
+mod openvino;
 mod torch;
 
 use std::fmt;
@@ -14,6 +19,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+
+pub use backend::{EngineKind, Linked, choose, names, open_linked, survey};
+pub use machine::{cpu_has_bf16, has_nvidia_driver};
+
+/// All engines, in the order in which `auto` prefers them. The last suits every device and precision.
+static ENGINES: &[&dyn backend::Backend] = &[&openvino::OpenVino, &torch::Torch];
 
 /// Runs the network of one checkpoint on one device.
 pub trait Engine: Send {
@@ -50,11 +61,17 @@ pub struct EngineDescription {
     pub precision: Precision,
     /// Threads it computes with on the CPU.
     pub threads: usize,
+    /// Why this engine was taken, in words.
+    #[serde(default)]
+    pub choice: String,
 }
 
 /// How to open an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EngineOptions {
+    /// Which engine.
+    #[serde(default)]
+    pub engine: EngineKind,
     /// Where to run.
     pub device: Device,
     /// Number format.
@@ -145,12 +162,12 @@ pub fn prepare_process() {
     torch::limit_spinning();
 }
 
-/// Opens the engine for `checkpoint`, loading its library now.
+/// Opens the engine for `checkpoint` that `options` ask for, loading its library now. What `auto` takes
+/// is said in [`EngineDescription::choice`].
 ///
 /// # Errors
-/// [`Error::EngineLibrary`] if the engine's library or libtorch is missing, [`Error::Device`],
-/// [`Error::Weights`], [`Error::Engine`].
+/// [`Error::EngineLibrary`] if the engine's library is missing or damaged, [`Error::Device`],
+/// [`Error::Checkpoint`] if there is no decoder, [`Error::Engine`].
 pub fn open(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Box<dyn Engine>> {
-    checkpoint.header().require_decoder(checkpoint.origin())?;
-    Ok(Box::new(torch::TorchEngine::open(checkpoint, options)?))
+    open_linked(checkpoint, options, None)
 }

@@ -1,10 +1,10 @@
 //! The libtorch engine, loaded from `libcasm.so` when it is first needed.
 //!
-//! The only file of this crate with `unsafe`: it opens a shared library and calls its table.
+//! It has `unsafe` code, because it opens a shared library and calls its table.
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, OsStr, c_void};
+use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -14,6 +14,8 @@ use libloading::os::unix::Library;
 use super::abi::{
     ABI_VERSION, Bytes, ENTRY_POINT, EngineAbi, EntryPoint, Floats, Reply, WireError,
 };
+use super::backend::Backend;
+use super::location::own_folder;
 use super::{Engine, EngineDescription, EngineOptions, Output};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
@@ -44,8 +46,29 @@ pub(super) fn limit_spinning() {
     }
 }
 
+/// The row of the table of engines.
+pub(super) struct Torch;
+
+impl Backend for Torch {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn find(&self) -> Result<String> {
+        Ok(find()?.display().to_string())
+    }
+
+    fn suits(&self, _options: &EngineOptions) -> std::result::Result<(), String> {
+        Ok(())
+    }
+
+    fn open(&self, checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Box<dyn Engine>> {
+        Ok(Box::new(TorchEngine::open(checkpoint, options)?))
+    }
+}
+
 /// An engine inside `libcasm.so`.
-pub(super) struct TorchEngine {
+struct TorchEngine {
     abi: &'static EngineAbi,
     handle: *mut c_void,
     description: EngineDescription,
@@ -59,7 +82,7 @@ pub(super) struct TorchEngine {
 unsafe impl Send for TorchEngine {}
 
 impl TorchEngine {
-    pub(super) fn open(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<TorchEngine> {
+    fn open(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<TorchEngine> {
         let abi = load()?;
         let json = serde_json::to_vec(options).map_err(|error| failure(error.to_string()))?;
         let mut reply = Reply::empty();
@@ -174,22 +197,10 @@ fn load() -> Result<&'static EngineAbi> {
     if let Some(abi) = *loaded {
         return Ok(abi);
     }
-    let unavailable = |reason: String| Error::EngineLibrary {
-        engine: NAME,
-        reason,
-    };
-    let candidates = candidates();
-    let path = candidates.iter().find(|path| path.is_file()).ok_or_else(|| {
-        let folders: Vec<_> =
-            candidates.iter().filter_map(|path| path.parent()).map(|dir| dir.display().to_string()).collect();
-        unavailable(format!(
-            "{LIBRARY} is in none of {}; install it with `make install`, or name its folder in {LIBRARY_DIR_VARIABLE}",
-            folders.join(", ")
-        ))
-    })?;
+    let path = find()?;
     // SAFETY: our own library; its initialisers and libtorch's have no preconditions.
     let library =
-        unsafe { Library::new(path) }.map_err(|error| unavailable(explain(path, &error)))?;
+        unsafe { Library::new(&path) }.map_err(|error| unavailable(explain(&path, &error)))?;
     // Not even closed if it is refused below, since it has brought libtorch with it.
     let library = ManuallyDrop::new(library);
     // SAFETY: the symbol has this type in every version of the library.
@@ -211,6 +222,27 @@ fn load() -> Result<&'static EngineAbi> {
     let abi: &'static EngineAbi = unsafe { &*table };
     *loaded = Some(abi);
     Ok(abi)
+}
+
+/// The library's file.
+fn find() -> Result<PathBuf> {
+    let candidates = candidates();
+    let found = candidates.iter().find(|path| path.is_file());
+    found.cloned().ok_or_else(|| {
+        let folders: Vec<_> =
+            candidates.iter().filter_map(|path| path.parent()).map(|dir| dir.display().to_string()).collect();
+        unavailable(format!(
+            "{LIBRARY} is in none of {}; install it with `make install`, or name its folder in {LIBRARY_DIR_VARIABLE}",
+            folders.join(", ")
+        ))
+    })
+}
+
+fn unavailable(reason: String) -> Error {
+    Error::EngineLibrary {
+        engine: NAME,
+        reason,
+    }
 }
 
 /// The loader's message begins with the file that is missing or unusable; the remedy depends on which.
@@ -252,22 +284,4 @@ fn candidates() -> Vec<PathBuf> {
         .into_iter()
         .map(|folder| folder.join(LIBRARY))
         .collect()
-}
-
-/// The folder of the shared library or program that this code is part of.
-fn own_folder() -> Option<PathBuf> {
-    use std::os::unix::ffi::OsStrExt;
-    let here = own_folder as *const c_void;
-    // SAFETY: `dladdr` only fills the struct; the name that it points to lives as long as the module.
-    let name = unsafe {
-        let mut info: libc::Dl_info = std::mem::zeroed();
-        if libc::dladdr(here, &mut info) == 0 || info.dli_fname.is_null() {
-            return None;
-        }
-        CStr::from_ptr(info.dli_fname)
-    };
-    let file = Path::new(OsStr::from_bytes(name.to_bytes()))
-        .canonicalize()
-        .ok()?;
-    file.parent().map(Path::to_owned)
 }

@@ -4,6 +4,9 @@
 //! the order of its forward pass. Engines execute the list, checkpoints are checked against its
 //! [`Graph::parameters`], and exporters can write it in other formats.
 
+/// Batch norm's epsilon, as in torchvision and the released code.
+pub const BATCH_NORM_EPSILON: f64 = 1e-5;
+
 /// The output of a layer inside its [`Graph`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Value(usize);
@@ -22,7 +25,12 @@ pub enum Operation {
     Input,
     /// 2-D convolution with a square kernel.
     Conv2d(Conv2d),
-    /// `gamma * (x - mean) / sqrt(variance + epsilon) + beta` per channel.
+    /// `x - values[channel]`: the picture's mean, where a [`Folded`](super::Folded) network begins.
+    Subtract {
+        /// One number a channel.
+        values: Vec<f32>,
+    },
+    /// `gamma * (x - mean) / sqrt(variance + epsilon) + beta` per channel, with [`BATCH_NORM_EPSILON`].
     BatchNorm {
         /// Prefix of `.weight`, `.bias`, `.running_mean`, `.running_var`.
         name: String,
@@ -159,7 +167,7 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// An empty graph; `prefix` and a dot precede every parameter name.
+    /// An empty graph; `prefix`, unless it is empty, and a dot precede every parameter name.
     pub fn new(prefix: impl Into<String>) -> Graph {
         Graph {
             prefix: prefix.into(),
@@ -182,6 +190,11 @@ impl Graph {
         self.outputs = outputs;
     }
 
+    /// What precedes parameter names.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The same layers with other parameter names, computing the first `outputs` outputs only: layers
     /// after the last of them fall away.
     pub fn renamed(mut self, prefix: impl Into<String>, outputs: usize) -> Graph {
@@ -197,7 +210,12 @@ impl Graph {
         self.layers[value.0].channels
     }
 
-    fn push(&mut self, operation: Operation, inputs: Vec<Value>, channels: usize) -> Value {
+    pub(super) fn push(
+        &mut self,
+        operation: Operation,
+        inputs: Vec<Value>,
+        channels: usize,
+    ) -> Value {
         self.layers.push(Layer {
             operation,
             inputs,
@@ -214,6 +232,11 @@ impl Graph {
     /// Adds an input of so many channels.
     pub fn input(&mut self, channels: usize) -> Value {
         self.push(Operation::Input, Vec::new(), channels)
+    }
+
+    /// Adds a difference to one number a channel.
+    pub fn subtract(&mut self, values: Vec<f32>, input: Value) -> Value {
+        self.push_unary(Operation::Subtract { values }, input)
     }
 
     /// Adds a convolution.
@@ -305,7 +328,10 @@ impl Graph {
     pub fn layer_parameters(&self, index: usize) -> Vec<Parameter> {
         let layer = &self.layers[index];
         let parameter = |name: &str, suffix: &str, shape: Vec<usize>, role| Parameter {
-            name: format!("{}.{name}.{suffix}", self.prefix),
+            name: match self.prefix.as_str() {
+                "" => format!("{name}.{suffix}"),
+                prefix => format!("{prefix}.{name}.{suffix}"),
+            },
             shape,
             role,
         };

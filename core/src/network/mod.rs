@@ -6,9 +6,11 @@
 //! | encoder | logits | `[N, classes]` |
 //! | decoder | mask | `[N, 1, 56, 56]`, enlarged to 224 by [`Upsample`] |
 //!
-//! A further encoder is one more file beside `resnet.rs` and a variant of [`EncoderConfig`].
+//! For inference all three become one list, [`Folded`], with everything computed that does not depend on
+//! the picture. A further encoder is one more file beside `resnet.rs` and a variant of [`EncoderConfig`].
 
 mod decoder;
+mod folded;
 mod graph;
 mod mobilenet_v2;
 mod resnet;
@@ -18,7 +20,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 pub use decoder::DecoderConfig;
-pub use graph::{Conv2d, Graph, Layer, Operation, Parameter, Role, Value};
+pub use folded::Folded;
+pub use graph::{BATCH_NORM_EPSILON, Conv2d, Graph, Layer, Operation, Parameter, Role, Value};
 pub use mobilenet_v2::{Activation, MobilenetV2Config};
 pub use resnet::{Block, ResnetConfig};
 

@@ -20,6 +20,7 @@ pub fn serve(arguments: &Arguments) -> Result<()> {
         device: arguments.device.parse()?,
         precision: Precision::Auto,
         threads: arguments.threads as usize,
+        ..EngineOptions::default()
     };
     let mut engine = casm::open_engine(&checkpoint, &options)?;
     let side = checkpoint.header().input.size as usize;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
-use casm::{Device, Precision, Resize};
+use casm::{Device, EngineKind, Precision, Resize};
 use casm_training::dataset::read_subsets;
 use casm_training::evaluation::annotated::Split;
 use casm_training::evaluation::{AnnotatedSet, Bootstrap, Location, Rule};
@@ -47,6 +47,9 @@ pub struct Arguments {
     /// Only this many pictures, evenly spread.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     limit: Option<usize>,
+    /// What runs the network: auto, torch, openvino.
+    #[arg(long, default_value_t = EngineKind::Auto)]
+    engine: EngineKind,
     /// Where to run: auto, cpu, cuda, cuda:N.
     #[arg(long, default_value_t = Device::Auto)]
     device: Device,

@@ -117,6 +117,7 @@ impl NetworkArguments {
                 PrecisionArgument::F16 => Precision::F16,
             },
             threads: self.threads,
+            ..EngineOptions::default()
         }
     }
 }

@@ -1,4 +1,6 @@
-//! `casm info`: what is inside a checkpoint.
+//! `casm info`: what is inside a checkpoint, and what can run it here.
+
+mod engines;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -20,6 +22,9 @@ pub struct Arguments {
     /// List every tensor with its shape.
     #[arg(long)]
     tensors: bool,
+    /// Say instead which engines there are on this machine, and which of them auto takes when.
+    #[arg(long, conflicts_with_all = ["model", "json", "tensors"])]
+    engines: bool,
 }
 
 /// Prints the header in words or as JSON.
@@ -27,6 +32,17 @@ pub struct Arguments {
 /// # Errors
 /// Those of reading the checkpoint; standard output is closed.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let text = if arguments.engines {
+        engines::describe()
+    } else {
+        about_checkpoint(arguments)?
+    };
+    let written = std::io::stdout().write_all(text.as_bytes());
+    written.context("standard output cannot be written")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn about_checkpoint(arguments: &Arguments) -> anyhow::Result<String> {
     let checkpoint = super::checkpoint(arguments.model.as_deref())?;
     let mut text = if arguments.json {
         serde_json::to_string_pretty(checkpoint.header())? + "\n"
@@ -41,9 +57,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             text += &format!("{:<52} {:?}\n", parameter.name, parameter.shape);
         }
     }
-    let written = std::io::stdout().write_all(text.as_bytes());
-    written.context("standard output cannot be written")?;
-    Ok(ExitCode::SUCCESS)
+    Ok(text)
 }
 
 /// The header in words: name and value of each line.

@@ -10,8 +10,8 @@ use casm::localizer::LocalizeOptions;
 use casm::mask::{Binarization, BinarizationRule};
 use casm::overlay::OverlayMode;
 use casm::{
-    BoundingBox, Checkpoint, Device, EngineOptions, Frame, Geometry, Localization, Localizer,
-    PixelFormat, Precision, Resize,
+    BoundingBox, Checkpoint, Device, EngineKind, EngineOptions, Frame, Geometry, Localization,
+    Localizer, PixelFormat, Precision, Resize,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -28,6 +28,9 @@ pub struct Arguments {
     /// Checkpoint file; the built-in model if left out.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// What runs the network: auto, torch, openvino.
+    #[arg(long, default_value_t = EngineKind::Auto)]
+    engine: EngineKind,
     /// Where to run: auto, cpu, cuda, cuda:N.
     #[arg(long, default_value_t = Device::Auto)]
     device: Device,
@@ -140,6 +143,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let checkpoint = super::checkpoint(arguments.model.as_deref())?;
     let options = localize_options(arguments, checkpoint.header().binarization)?;
     let engine_options = EngineOptions {
+        engine: arguments.engine,
         device: arguments.device,
         precision: match arguments.precision {
             PrecisionArgument::Auto => Precision::Auto,

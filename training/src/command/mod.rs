@@ -6,6 +6,7 @@ pub mod confuse;
 mod course;
 mod drawing;
 pub mod evaluate;
+pub mod export;
 mod figure;
 mod gallery;
 pub mod import;

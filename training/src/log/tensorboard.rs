@@ -9,6 +9,8 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use casm::export::protobuf::Message;
+
 use super::record::Scalars;
 use crate::snapshot::WriteError;
 
@@ -56,15 +58,15 @@ impl EventFile {
             }
         };
         let mut events = EventFile { path, file };
-        let mut version = Message::event(now, 0);
+        let mut version = event(now, 0);
         version.bytes(VERSION, FILE_VERSION.as_bytes());
         events.write(&version)?;
         if step > 0 {
             let mut status = Message::default();
             status.varint(STATUS, START);
             // Forgotten is from this step on.
-            let mut restart = Message::event(now, step + 1);
-            restart.bytes(SESSION_LOG, &status.0);
+            let mut restart = event(now, step + 1);
+            restart.bytes(SESSION_LOG, status.as_bytes());
             events.write(&restart)?;
         }
         Ok(events)
@@ -81,17 +83,17 @@ impl EventFile {
             let mut point = Message::default();
             point.bytes(TAG, tag.as_bytes());
             point.float(SIMPLE_VALUE, value as f32);
-            summary.bytes(VALUE, &point.0);
+            summary.bytes(VALUE, point.as_bytes());
         }
-        let mut event = Message::event(since_1970(), record.step());
-        event.bytes(SUMMARY, &summary.0);
+        let mut event = event(since_1970(), record.step());
+        event.bytes(SUMMARY, summary.as_bytes());
         self.write(&event)
     }
 
     fn write(&mut self, event: &Message) -> Result<(), WriteError> {
         // In one go, so that a killed process leaves whole records.
         self.file
-            .write_all(&framed(&event.0))
+            .write_all(&framed(event.as_bytes()))
             .map_err(WriteError::of(&self.path))
     }
 }
@@ -120,47 +122,12 @@ fn masked_checksum(data: &[u8]) -> u32 {
         .wrapping_add(0xa282_ead8)
 }
 
-/// A protobuf message in its wire format: each field is its number and type, then its value.
-#[derive(Debug, Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    fn event(time: Duration, step: u64) -> Message {
-        let mut event = Message::default();
-        event.key(WALL_TIME, 1);
-        event.0.extend(time.as_secs_f64().to_le_bytes());
-        event.varint(STEP, step);
-        event
-    }
-
-    fn key(&mut self, field: u64, wire_type: u64) {
-        self.number(field << 3 | wire_type);
-    }
-
-    fn varint(&mut self, field: u64, value: u64) {
-        self.key(field, 0);
-        self.number(value);
-    }
-
-    fn float(&mut self, field: u64, value: f32) {
-        self.key(field, 5);
-        self.0.extend(value.to_le_bytes());
-    }
-
-    fn bytes(&mut self, field: u64, bytes: &[u8]) {
-        self.key(field, 2);
-        self.number(bytes.len() as u64);
-        self.0.extend(bytes);
-    }
-
-    /// Seven bits a byte, the lowest first.
-    fn number(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
+/// The beginning of an event.
+fn event(time: Duration, step: u64) -> Message {
+    let mut event = Message::default();
+    event.double(WALL_TIME, time.as_secs_f64());
+    event.varint(STEP, step);
+    event
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The element's properties: their specification, their values, and what these mean to the library.
 
-use casm_core::engine::{self, EngineOptions};
+use casm_core::engine::{self, EngineKind, EngineOptions};
 use casm_core::header::Header;
 use casm_core::localizer::LocalizeOptions;
 use casm_core::mask::{self, BinarizationRule};
@@ -19,7 +19,7 @@ use super::{Binarization, Overlay, Precision};
 /// Name of the read-only property with the counters.
 pub const STATS: &str = "stats";
 /// The properties that are read when the element starts, and not again.
-pub const READ_AT_START: [&str; 4] = ["model", "device", "threads", "precision"];
+pub const READ_AT_START: [&str; 5] = ["model", "engine", "device", "threads", "precision"];
 
 /// Values of the writable properties.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +27,8 @@ pub struct Settings {
     /// Checkpoint file; empty = the built-in model.
     pub model: String,
     /// As written: what it means is found out at the start, where an error can be reported.
+    pub engine: String,
+    /// As written, too.
     pub device: String,
     /// CPU threads; 0 = one a core.
     pub threads: u32,
@@ -64,6 +66,7 @@ impl Default for Settings {
         let [red, green, blue] = style.color;
         Settings {
             model: String::new(),
+            engine: EngineKind::Auto.to_string(),
             device: engine::Device::Auto.to_string(),
             threads: 0,
             precision: Precision::default(),
@@ -93,6 +96,12 @@ impl Settings {
                 .nick("Model")
                 .blurb("Checkpoint file of the model; empty = the built-in model")
                 .default_value(Some(default.model.as_str()))
+                .mutable_ready()
+                .build(),
+            ParamSpecString::builder("engine")
+                .nick("Engine")
+                .blurb("What runs the network: auto (the fastest that is installed), torch or openvino")
+                .default_value(Some(default.engine.as_str()))
                 .mutable_ready()
                 .build(),
             ParamSpecString::builder("device")
@@ -217,6 +226,7 @@ impl Settings {
         match name {
             // An application may pass NULL, which means the same as an empty string.
             "model" => self.model = text(value),
+            "engine" => self.engine = text(value),
             "device" => self.device = text(value),
             "threads" => self.threads = checked(value),
             "precision" => self.precision = checked(value),
@@ -240,6 +250,7 @@ impl Settings {
     pub fn get(&self, name: &str) -> glib::Value {
         match name {
             "model" => self.model.to_value(),
+            "engine" => self.engine.to_value(),
             "device" => self.device.to_value(),
             "threads" => self.threads.to_value(),
             "precision" => self.precision.to_value(),
@@ -262,10 +273,16 @@ impl Settings {
     /// How to open the engine.
     ///
     /// # Errors
-    /// [`casm_core::Error::Device`] if `device` is not understood.
+    /// [`casm_core::Error::Engine`] if `engine` is not understood, [`casm_core::Error::Device`] if `device`
+    /// is not.
     pub fn engine_options(&self) -> Result<EngineOptions> {
         Ok(EngineOptions {
             // An emptied property means its default, as with `model`.
+            engine: if self.engine.is_empty() {
+                EngineKind::Auto
+            } else {
+                self.engine.parse()?
+            },
             device: if self.device.is_empty() {
                 engine::Device::Auto
             } else {

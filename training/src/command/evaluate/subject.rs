@@ -113,6 +113,7 @@ impl Subject {
         let mut engine = casm::open_engine(
             checkpoint,
             &EngineOptions {
+                engine: arguments.engine,
                 device: arguments.device,
                 precision: arguments.precision(),
                 threads: arguments.threads,
