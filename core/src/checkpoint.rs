@@ -98,6 +98,28 @@ impl Checkpoint {
         Checkpoint::from_bytes(bytes, format!("model file '{}'", path.display()))
     }
 
+    /// Whether a file is meant to be a checkpoint: safetensors with casm's header, of whatever version.
+    pub fn is_meant(path: &Path) -> bool {
+        /// Headers with thousands of class names and tensors have less.
+        const LARGEST_HEADER: u64 = 16 << 20;
+        // Opening a FIFO would wait for ever.
+        if !path.is_file() {
+            return false;
+        }
+        let Ok(mut file) = File::open(path) else {
+            return false;
+        };
+        let mut length = [0; 8];
+        if file.read_exact(&mut length).is_err() {
+            return false;
+        }
+        let mut head = Vec::new();
+        let length = u64::from_le_bytes(length).min(LARGEST_HEADER);
+        let key = format!("\"{HEADER_KEY}\"");
+        file.take(length).read_to_end(&mut head).is_ok()
+            && head.windows(key.len()).any(|part| part == key.as_bytes())
+    }
+
     /// The model that is part of the program.
     ///
     /// # Errors

@@ -11,21 +11,24 @@ use crate::mask::{BoundingBox, Mask};
 #[derive(Debug, Clone, Default)]
 pub struct MaskAverage {
     average: Option<Mask>,
+    was_cut: bool,
 }
 
 impl MaskAverage {
-    /// Masks that differ from the average by more than this, on average over the pixels, show something else:
-    /// the average begins anew.
-    const CUT: f64 = 0.3;
+    /// A mask whose difference from the average is more than this share of both together, which is 0 for equal
+    /// and 1 for disjoint ones, shows something else: the average begins anew.
+    const CUT: f64 = 0.6;
 
     /// Adds a mask; `smoothing` is the share of the average that stays, 0 to below 1, where 0 gives back the
     /// mask itself.
     pub fn add(&mut self, mut mask: Mask, smoothing: f64) -> Mask {
-        let average = self.average.take().filter(|average| {
-            smoothing > 0.0
-                && (average.width, average.height) == (mask.width, mask.height)
+        let last = self.average.take().filter(|_| smoothing > 0.0);
+        let known = last.is_some();
+        let average = last.filter(|average| {
+            (average.width, average.height) == (mask.width, mask.height)
                 && difference(average, &mask) <= MaskAverage::CUT
         });
+        self.was_cut = known && average.is_none();
         if let Some(average) = average {
             let keep = smoothing as f32;
             for (value, old) in mask.values.iter_mut().zip(&average.values) {
@@ -38,17 +41,23 @@ impl MaskAverage {
         mask
     }
 
+    /// Whether the last mask began the average anew.
+    pub fn was_cut(&self) -> bool {
+        self.was_cut
+    }
+
     /// What comes next does not continue what came last.
     pub fn forget(&mut self) {
         self.average = None;
     }
 }
 
-/// Mean absolute difference of two masks of one size.
+/// Difference of two masks of one size as a share of their sum; 0 for two empty ones.
 fn difference(left: &Mask, right: &Mask) -> f64 {
-    let pairs = left.values.iter().zip(&right.values);
-    let sum: f64 = pairs.map(|(a, b)| f64::from((a - b).abs())).sum();
-    sum / left.values.len().max(1) as f64
+    let pairs = || left.values.iter().zip(&right.values);
+    let apart: f64 = pairs().map(|(a, b)| f64::from((a - b).abs())).sum();
+    let together: f64 = pairs().map(|(a, b)| f64::from(a + b)).sum();
+    apart / together.max(1e-6)
 }
 
 /// How boxes are followed.
@@ -56,7 +65,7 @@ fn difference(left: &Mask, right: &Mask) -> f64 {
 pub struct TrackOptions {
     /// A box that overlaps the held one at least so much (IoU, 0 to 1) leaves it where it is; 1 moves it always.
     pub hysteresis: f64,
-    /// Frames for which an object that is not seen keeps its number.
+    /// Updates for which an object that is not seen keeps its number.
     pub patience: u32,
 }
 
@@ -79,7 +88,9 @@ pub struct Tracker {
 #[derive(Debug, Clone)]
 struct Track {
     tracked: Tracked,
-    /// Frames since it was seen.
+    /// Its last box before hysteresis: what the next one must overlap.
+    seen: BoundingBox,
+    /// Updates since it was seen.
     unseen: u32,
 }
 
@@ -94,7 +105,7 @@ impl Tracker {
         let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
         for (track, known) in self.tracks.iter().enumerate() {
             for (index, found) in boxes.iter().enumerate() {
-                let overlap = known.tracked.bounding_box.iou(found);
+                let overlap = known.seen.iou(found);
                 if overlap >= Tracker::LEAST_OVERLAP {
                     pairs.push((overlap, track, index));
                 }
@@ -105,14 +116,15 @@ impl Tracker {
             track.unseen += 1;
         }
         let mut found: Vec<Option<Tracked>> = vec![None; boxes.len()];
-        for (overlap, track, index) in pairs {
+        for (_, track, index) in pairs {
             let track = &mut self.tracks[track];
             if track.unseen == 0 || found[index].is_some() {
                 continue;
             }
             track.unseen = 0;
-            if overlap < options.hysteresis {
-                track.tracked.bounding_box = boxes[index];
+            track.seen = boxes[index];
+            if track.tracked.bounding_box.iou(&track.seen) < options.hysteresis {
+                track.tracked.bounding_box = track.seen;
             }
             found[index] = Some(track.tracked);
         }
@@ -138,7 +150,11 @@ impl Tracker {
             id: self.last_id,
             bounding_box,
         };
-        self.tracks.push(Track { tracked, unseen: 0 });
+        self.tracks.push(Track {
+            tracked,
+            seen: bounding_box,
+            unseen: 0,
+        });
         tracked
     }
 
@@ -181,7 +197,12 @@ mod tests {
         assert_eq!(average.add(mask(&[0.4, 0.4]), 0.75).values, [0.4, 0.4]);
         let second = average.add(mask(&[0.8, 0.4]), 0.75).values;
         assert!((second[0] - 0.5).abs() < 1e-6 && second[1] == 0.4);
-        assert_eq!(average.add(mask(&[1.0, 1.0]), 0.75).values, [1.0, 1.0]);
+        assert!(!average.was_cut());
+        // The average is 0.5, 0.4: 0.9 of 1.9 is no cut, 0.8 of 1.0 is one.
+        let (fits, other) = (mask(&[1.0, 0.0]), mask(&[0.0, 0.1]));
+        assert!(average.clone().add(fits, 0.75).values[0] < 0.7);
+        assert_eq!(average.add(other, 0.75).values, [0.0, 0.1]);
+        assert!(average.was_cut());
         assert_eq!(average.add(mask(&[0.9]), 0.75).values, [0.9]);
         assert_eq!(average.add(mask(&[0.8]), 0.0).values, [0.8]);
         average.forget();
@@ -197,6 +218,20 @@ mod tests {
         assert_eq!(step(11), first);
         let moved = step(13);
         assert_eq!((moved.id, moved.bounding_box), (first.id, square(13, 20)));
+    }
+
+    #[test]
+    fn a_slow_object_keeps_its_number_however_far_it_goes() {
+        let mut tracker = Tracker::default();
+        let options = TrackOptions {
+            hysteresis: 0.1,
+            ..OPTIONS
+        };
+        for x in 0..60 {
+            let found = tracker.update(&[square(x, 20)], &options)[0];
+            assert_eq!(found.id, 1, "{x}");
+            assert!(found.bounding_box.iou(&square(x, 20)) >= 0.1, "{x}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use casm::checkpoint::{NamedTensor, Storage, serialize};
 use casm::header::Provenance;
 use casm::import::{Architecture, Imported};
@@ -134,15 +134,21 @@ struct Source {
 
 impl Source {
     fn read(arguments: &Arguments) -> anyhow::Result<Source> {
-        // Anything else that this could not open is import's to judge.
-        let source = match Checkpoint::open(&arguments.source) {
-            Ok(checkpoint) => Source {
-                header: checkpoint.header().clone(),
-                tensors: checkpoint.tensors()?.into_values().collect(),
-                format: "a casm checkpoint".to_owned(),
-                left_out: Vec::new(),
-            },
-            Err(_) => {
+        let source = match Checkpoint::is_meant(&arguments.source) {
+            true => {
+                ensure!(
+                    arguments.activation.is_none(),
+                    "--activation is for foreign files; a checkpoint knows its own"
+                );
+                let checkpoint = Checkpoint::open(&arguments.source)?;
+                Source {
+                    header: checkpoint.header().clone(),
+                    tensors: checkpoint.tensors()?.into_values().collect(),
+                    format: "a casm checkpoint".to_owned(),
+                    left_out: Vec::new(),
+                }
+            }
+            false => {
                 let imported = casm::import::read(&arguments.source)?;
                 let header = described(arguments, &imported);
                 let tensors = imported.tensors.into_iter();

@@ -111,15 +111,18 @@ fn library(folder: &Path) -> Option<PathBuf> {
 /// Where to look: where the user says; else beside us, in the source folder, in the system, in Python's
 /// environments, in this order.
 fn folders() -> Vec<PathBuf> {
-    if let Some(folder) = std::env::var_os(DIR_VARIABLE) {
+    if let Some(folder) = std::env::var_os(DIR_VARIABLE).filter(|folder| !folder.is_empty()) {
         return vec![PathBuf::from(folder)];
     }
     let mut folders: Vec<PathBuf> = Vec::new();
+    let engines = std::env::var_os("CASM_ENGINE_DIR").map(PathBuf::from);
+    folders.extend(engines.map(|folder| folder.join("openvino")));
     if let Some(own) = own_folder() {
         // As `make install` lays it out, from the command's and from the plugin's place.
         let ways = ["openvino", "../lib/casm/openvino", "../casm/openvino"];
         folders.extend(ways.map(|way| own.join(way)));
         folders.push(own.join("../../casm/openvino"));
+        folders.push(own.join("../../../casm/openvino"));
     }
     folders.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("../third_party/openvino"));
     folders.extend(SYSTEM.map(PathBuf::from));

@@ -106,8 +106,12 @@ impl Analysis {
                 let mut localization = layout.read(buffer, |frame| {
                     self.localizer.localize_smoothed(frame, &options, smooth)
                 })?;
-                if let Some(options) = settings.track_options() {
-                    self.tracker.follow(&mut localization.objects, &options);
+                if self.average.was_cut() {
+                    self.tracker.forget();
+                }
+                match settings.track_options() {
+                    Some(options) => self.tracker.follow(&mut localization.objects, &options),
+                    None => self.tracker.forget(),
                 }
                 let duration = begin.elapsed();
                 let header = self.localizer.header();

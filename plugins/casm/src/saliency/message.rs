@@ -38,6 +38,7 @@ impl FrameTime {
 /// | `x`, `y`, `width`, `height` | gint | the box in pixels of the frame |
 /// | `frame-width`, `frame-height` | gint | size of the frame |
 /// | `confidence` | gdouble | mean of the mask over the object, in [0, 1] |
+/// | `track-id` | guint64 | number of the object in the stream, from 1; with `tracking` or `box-hysteresis` |
 /// | `mask-mean` | gdouble | mean of the mask, in [0, 1] |
 /// | `component-area` | gdouble | share of the mask that the object covers, in [0, 1] |
 /// | `inference-pts` | guint64 | time stamp of the frame that was looked at |
@@ -72,6 +73,9 @@ pub fn message_structure(finding: &Finding, frame: u64, time: &FrameTime) -> gst
         .field("age", finding.age)
         .field("objects", objects(finding))
         .build();
+    if let Some(id) = localization.largest().and_then(|object| object.id) {
+        structure.set("track-id", id);
+    }
     set_top_class(&mut structure, finding);
     structure
 }

@@ -320,11 +320,11 @@ impl Settings {
 
     /// How objects are followed; not at all without `tracking` and `box-hysteresis`.
     pub fn track_options(&self) -> Option<TrackOptions> {
-        /// One second of most streams.
+        /// In frames: one second of most streams.
         const PATIENCE: u32 = 30;
         (self.tracking || self.box_hysteresis < 1.0).then_some(TrackOptions {
             hysteresis: self.box_hysteresis,
-            patience: PATIENCE,
+            patience: (PATIENCE / self.inference_interval).max(1),
         })
     }
 
