@@ -1,4 +1,4 @@
-//! The OpenVINO engine: on x86 CPUs faster than libtorch, several times so for MobileNetV2.
+//! The OpenVINO engine: on x86 CPUs faster than libtorch.
 //!
 //! OpenVINO is found at run time and never linked ([`library`]); the network goes to it in its own format
 //! ([`ir`]), so neither Python nor ONNX is needed. It has pools of threads of its own and, unlike OpenMP's,
