@@ -85,6 +85,27 @@ impl Parameters {
         Ok(Parameters { tensors })
     }
 
+    /// Draws the decoder's convolutions anew, uniform within `1 / sqrt(inputs)`: masks then begin grey. As
+    /// the released code draws them they begin as nearly binary noise, of which a short training leaves some.
+    ///
+    /// Seed with [`tch::manual_seed`].
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if libtorch fails.
+    pub fn soften_decoder(&mut self) -> Result<()> {
+        for (name, tensor) in &mut self.tensors {
+            let size = tensor.size();
+            let [_, inputs, height, width] = size[..] else {
+                continue;
+            };
+            if name.starts_with("decoder.") {
+                let bound = 1.0 / ((inputs * height * width) as f64).sqrt();
+                let _ = tensor.f_uniform_(-bound, bound).map_err(torch_error)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The same tensors in another number format.
     ///
     /// # Errors

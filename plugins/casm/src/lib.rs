@@ -21,9 +21,11 @@ mod saliency;
 
 pub use casm_core::BoundingBox;
 pub use plugin::plugin_register_static;
+#[cfg(feature = "v1_26")]
+pub use saliency::TENSOR_ID;
 pub use saliency::{
     Binarization, CasmeSaliency, MESSAGE_NAME, MaskMeta, Overlay, PARAMS_NAME, Precision, ROI_TYPE,
-    SaliencyMask,
+    SaliencyMask, SaliencyObject,
 };
 
 /// What GStreamer looks up in the library, and `plugin_register_static` for applications.

@@ -11,8 +11,8 @@ use casm::{Checkpoint, Device};
 use casm_training::dataset::Mixture;
 use casm_training::optimizer::RateSchedule;
 use casm_training::run::{
-    Architecture, CourseConfig, DataConfig, SourceConfig, Start, StopConfig, TrainingPrecision,
-    WatchConfig,
+    Architecture, CourseConfig, DataConfig, DecoderInit, SourceConfig, Start, StopConfig,
+    TrainingPrecision, WatchConfig,
 };
 
 pub use running::{Run, go, prepare};
@@ -194,6 +194,7 @@ impl CourseArguments {
             input,
             classes,
             start: start.to_string(),
+            decoder_init: DecoderInit::default(),
             epochs: self.epochs.unwrap_or(defaults.epochs),
             schedule: self.lr_schedule.unwrap_or(defaults.schedule),
             precision: self.precision,

@@ -9,7 +9,7 @@ use casm_training::alternating::{
     ClassifierStep, Fill, MappingGradient, MaskedStep, RegulariseOn, Score, ScoreOn,
 };
 use casm_training::log::Interrupt;
-use casm_training::run::{AlternationLearner, Preset, RunConfig};
+use casm_training::run::{AlternationLearner, DecoderInit, Preset, RunConfig};
 use casm_training::thinning::HistoryStart;
 
 use super::course::{CourseArguments, Run, go, prepare};
@@ -102,11 +102,14 @@ pub struct Arguments {
     /// Channels that each tap is reduced to.
     #[arg(long, default_value_t = 64, help_heading = "Decoder")]
     decoder_channels: usize,
+    /// How a new decoder's convolutions are drawn.
+    #[arg(long, value_enum, default_value = "released", help_heading = "Decoder")]
+    decoder_init: DecoderInit,
     /// Train on the checkpoint's decoder, as it is built, instead of a new one.
     #[arg(
         long,
         requires = "init",
-        conflicts_with_all = ["decoder", "upsample", "decoder_taps", "decoder_channels"],
+        conflicts_with_all = ["decoder", "upsample", "decoder_taps", "decoder_channels", "decoder_init"],
         help_heading = "Decoder"
     )]
     keep_decoder: bool,

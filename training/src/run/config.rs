@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::precision::TrainingPrecision;
+use super::start::DecoderInit;
 use super::strategy::Preset;
 use crate::alternating::{ClassifierStep, MappingGradient, StepOptions};
 use crate::optimizer::RateSchedule;
@@ -32,6 +33,9 @@ pub struct CourseConfig {
     pub classes: Vec<String>,
     /// Where the initial weights come from, in words.
     pub start: String,
+    /// How a new decoder was drawn.
+    #[serde(default)]
+    pub decoder_init: DecoderInit,
     /// Passes over the epoch's share of the data.
     pub epochs: u64,
     /// How learning rates change.

@@ -34,7 +34,7 @@ pub use learner::{Learner, State};
 pub use memory::keep_freed_memory;
 pub use precision::{LossScale, TrainingPrecision};
 pub use score::Scorer;
-pub use start::{Architecture, Start};
+pub use start::{Architecture, DecoderInit, Start};
 pub use strategy::{Preset, Strategy};
 pub use supervised::SupervisedLearner;
 pub use trainer::{Outcome, Parts, Trainer};

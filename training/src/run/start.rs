@@ -49,6 +49,17 @@ impl Architecture {
     }
 }
 
+/// How a new decoder's convolutions are drawn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecoderInit {
+    /// Normal with deviation sqrt(2 / (k² · out channels)): masks begin as nearly binary noise.
+    #[default]
+    Released,
+    /// Uniform within 1 / sqrt(inputs): masks begin grey. For short runs, which keep some of the noise.
+    Uniform,
+}
+
 /// Where the weights come from.
 #[derive(Debug)]
 pub enum Start {
@@ -144,6 +155,7 @@ impl Start {
     pub fn parameters(
         &self,
         config: &NetworkConfig,
+        decoder_init: DecoderInit,
         seed: u64,
         device: Device,
     ) -> anyhow::Result<Parameters> {
@@ -151,6 +163,9 @@ impl Start {
         tch::manual_seed(seed as i64);
         // Drawn on the CPU, where the draws are the same for every device.
         let mut parameters = Parameters::initialise(&network.parameters(), Device::Cpu)?;
+        if decoder_init == DecoderInit::Uniform {
+            parameters.soften_decoder()?;
+        }
         let mut trained_encoder = false;
         if let Start::Checkpoint {
             checkpoint,

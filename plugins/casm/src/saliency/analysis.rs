@@ -20,6 +20,7 @@ pub struct Analysis {
     last: Option<Finding>,
     average: MaskAverage,
     tracker: Tracker,
+    attacher: meta::Attacher,
     frames: u64,
 }
 
@@ -54,6 +55,7 @@ impl Analysis {
                 last: None,
                 average: MaskAverage::default(),
                 tracker: Tracker::default(),
+                attacher: meta::Attacher::default(),
                 frames: 0,
             },
             stats,
@@ -71,6 +73,7 @@ impl Analysis {
         self.last = None;
         self.average.forget();
         self.tracker.forget();
+        self.attacher.forget();
     }
 
     /// Finds the object of the frame in `buffer`, by inference or from the last result; attaches the
@@ -127,7 +130,7 @@ impl Analysis {
                 )
             }
         };
-        meta::attach(buffer, &finding);
+        self.attacher.attach(buffer, &finding);
         let style = settings.overlay_style();
         let drawn = style.mode != OverlayMode::None;
         if drawn {

@@ -80,7 +80,8 @@ pub fn message_structure(finding: &Finding, frame: u64, time: &FrameTime) -> gst
     structure
 }
 
-fn objects(finding: &Finding) -> gst::Array {
+/// A structure `object` for each object, the largest first.
+pub fn objects(finding: &Finding) -> gst::Array {
     let pixels = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
     gst::Array::new(finding.localization.objects.iter().map(|object| {
         let found = object.bounding_box;

@@ -13,7 +13,9 @@ mod settings;
 mod stats;
 
 pub use message::MESSAGE_NAME;
-pub use meta::{MaskMeta, PARAMS_NAME, ROI_TYPE, SaliencyMask};
+#[cfg(feature = "v1_26")]
+pub use meta::TENSOR_ID;
+pub use meta::{MaskMeta, PARAMS_NAME, ROI_TYPE, SaliencyMask, SaliencyObject};
 
 glib::wrapper! {
     /// The element `casmesaliency`, `GstCasmeSaliency`.

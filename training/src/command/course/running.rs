@@ -112,7 +112,7 @@ impl<C: Configuration> Run<C> {
         let course = self.config.course();
         let network = &course.network;
         match &self.start {
-            Some(start) => start.parameters(network, course.seed, device),
+            Some(start) => start.parameters(network, course.decoder_init, course.seed, device),
             // All of it comes from the snapshot.
             None => {
                 let wanted = network.network().parameters();

@@ -58,6 +58,7 @@ impl Arguments {
         if !self.keep_decoder {
             course.network.separate_encoder = self.encoder == EncoderArgument::Separate;
         }
+        course.decoder_init = self.decoder_init;
         course.evaluate = self
             .evaluate
             .as_deref()

@@ -18,6 +18,7 @@ use super::transform;
 /// | `reference-width`, `reference-height` | guint | size of the frame to which the box belongs |
 /// | `has-object` | gboolean | whether the frame has an object, of several the largest; if not, the next five are 0 |
 /// | `box-x`, `box-y`, `box-width`, `box-height` | guint | its box in pixels of the reference frame |
+/// | `objects` | GstValueArray | a structure `object` for each object, the largest first: `x`, `y`, `width`, `height` (gint, reference frame), `confidence`, `component-area` (gdouble), with `tracking` or `box-hysteresis` also `track-id` (guint64) |
 /// | `confidence` | gdouble | mean of the mask over the object, in [0, 1] |
 /// | `track-id` | guint64 | number of the object in the stream, from 1; with `tracking` or `box-hysteresis` |
 /// | `mask-mean` | gdouble | mean of the mask, in [0, 1] |
@@ -51,6 +52,8 @@ pub struct SaliencyMask {
     pub reference_height: u32,
     /// Box of the object in pixels of the reference frame.
     pub bounding_box: Option<BoundingBox>,
+    /// All objects, the largest first.
+    pub objects: Vec<SaliencyObject>,
     /// Mean of the mask over the object, in [0, 1].
     pub confidence: f64,
     /// Number of the object in the stream, if objects are followed.
@@ -69,6 +72,36 @@ pub struct SaliencyMask {
     pub top_class_name: Option<String>,
 }
 
+/// One of the objects that a buffer carries.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SaliencyObject {
+    /// Its box in pixels of the reference frame.
+    pub bounding_box: BoundingBox,
+    /// Mean of the mask over it, in [0, 1].
+    pub confidence: f64,
+    /// Share of the mask that it covers, in [0, 1].
+    pub component_area: f64,
+    /// Its number in the stream, if objects are followed.
+    pub track_id: Option<u64>,
+}
+
+impl SaliencyObject {
+    fn from_fields(fields: &gst::StructureRef) -> Option<SaliencyObject> {
+        let side = |name: &str| u32::try_from(fields.get::<i32>(name).ok()?).ok();
+        Some(SaliencyObject {
+            bounding_box: BoundingBox {
+                x: side("x")?,
+                y: side("y")?,
+                width: side("width")?,
+                height: side("height")?,
+            },
+            confidence: fields.get("confidence").ok()?,
+            component_area: fields.get("component-area").ok()?,
+            track_id: fields.get("track-id").ok(),
+        })
+    }
+}
+
 /// Without the values, which would fill the screen.
 impl std::fmt::Debug for SaliencyMask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -78,6 +111,7 @@ impl std::fmt::Debug for SaliencyMask {
             .field("reference_width", &self.reference_width)
             .field("reference_height", &self.reference_height)
             .field("bounding_box", &self.bounding_box)
+            .field("objects", &self.objects)
             .field("confidence", &self.confidence)
             .field("track_id", &self.track_id)
             .field("mask_mean", &self.mask_mean)
@@ -91,10 +125,22 @@ impl std::fmt::Debug for SaliencyMask {
 }
 
 impl SaliencyMask {
-    /// The box in pixels of a frame of this size, to which the reference frame was scaled: rounded to
-    /// the nearest pixel, inside of the frame, never empty.
+    /// The box of the largest object in pixels of a frame of this size, to which the reference frame was
+    /// scaled: rounded to the nearest pixel, inside of the frame, never empty.
     pub fn box_in(&self, frame_width: u32, frame_height: u32) -> Option<BoundingBox> {
-        let found = self.bounding_box?;
+        Some(self.scaled(self.bounding_box?, frame_width, frame_height))
+    }
+
+    /// The boxes of all objects, as [`box_in`](SaliencyMask::box_in) gives that of the largest, which comes
+    /// first.
+    pub fn boxes_in(&self, frame_width: u32, frame_height: u32) -> Vec<BoundingBox> {
+        let boxes = self.objects.iter().map(|object| object.bounding_box);
+        boxes
+            .map(|found| self.scaled(found, frame_width, frame_height))
+            .collect()
+    }
+
+    fn scaled(&self, found: BoundingBox, frame_width: u32, frame_height: u32) -> BoundingBox {
         let axis = |start: u32, end: u32, from: u32, to: u32| {
             let (from, to) = (u64::from(from.max(1)), u64::from(to.max(1)));
             let nearest = |edge: u32| (2 * u64::from(edge) * to + from) / (2 * from);
@@ -104,12 +150,12 @@ impl SaliencyMask {
         };
         let (x, width) = axis(found.x, found.right(), self.reference_width, frame_width);
         let (y, height) = axis(found.y, found.bottom(), self.reference_height, frame_height);
-        Some(BoundingBox {
+        BoundingBox {
             x,
             y,
             width,
             height,
-        })
+        }
     }
 }
 
@@ -148,6 +194,15 @@ impl MaskMeta {
                 .get::<bool>("has-object")
                 .ok()?
                 .then_some(bounding_box),
+            objects: fields
+                .get::<gst::Array>("objects")
+                .ok()?
+                .iter()
+                .filter_map(|object| {
+                    let fields = object.get::<gst::Structure>().ok()?;
+                    SaliencyObject::from_fields(&fields)
+                })
+                .collect(),
             confidence: real("confidence")?,
             track_id: fields.get("track-id").ok(),
             mask_mean: real("mask-mean")?,
@@ -187,6 +242,12 @@ mod tests {
             reference_width: 320,
             reference_height: 240,
             bounding_box: Some(bounding_box),
+            objects: vec![SaliencyObject {
+                bounding_box,
+                confidence: 0.5,
+                component_area: 1.0,
+                track_id: None,
+            }],
             confidence: 0.5,
             track_id: None,
             mask_mean: 0.5,
@@ -215,6 +276,10 @@ mod tests {
                 width: 40,
                 height: 20
             })
+        );
+        assert_eq!(
+            whole.boxes_in(160, 120),
+            Vec::from_iter(whole.box_in(160, 120))
         );
         let corner = mask(BoundingBox {
             x: 319,

@@ -1,5 +1,8 @@
-//! The metadata on a buffer: a region of interest, and the soft mask.
+//! The metadata on a buffer: a region of interest, the soft mask, and GStreamer's own analytics metadata in
+//! builds for versions that have it.
 
+#[cfg(feature = "v1_24")]
+mod analytics;
 mod mask;
 mod transform;
 
@@ -11,8 +14,10 @@ use gst::meta::CustomMeta;
 use gst_video::VideoRegionOfInterestMeta;
 
 use super::finding::Finding;
-use super::message::set_top_class;
-pub use mask::{MaskMeta, SaliencyMask};
+use super::message::{objects, set_top_class};
+#[cfg(feature = "v1_26")]
+pub use analytics::TENSOR_ID;
+pub use mask::{MaskMeta, SaliencyMask, SaliencyObject};
 
 /// Type of the `GstVideoRegionOfInterestMeta`.
 pub const ROI_TYPE: &str = "salient-object";
@@ -33,11 +38,37 @@ pub const ROI_TYPE: &str = "salient-object";
 /// | `top-class-name` | string | its name, if the model names its classes |
 pub const PARAMS_NAME: &str = "casm-saliency";
 
-/// Attaches what was found to its frame, or to one that re-uses it.
-///
-/// What an earlier `casmesaliency` attached is replaced, since readers take the first of a name, and both
-/// metas are to tell the same.
-pub fn attach(buffer: &mut gst::BufferRef, finding: &Finding) {
+/// Attaches findings to frames.
+#[derive(Debug, Default)]
+pub struct Attacher {
+    #[cfg(feature = "v1_24")]
+    analytics: analytics::Analytics,
+}
+
+impl Attacher {
+    /// The next frame does not continue the last one.
+    pub fn forget(&mut self) {
+        #[cfg(feature = "v1_24")]
+        self.analytics.forget();
+    }
+
+    /// Attaches what was found to its frame, or to one that re-uses it.
+    ///
+    /// What an earlier `casmesaliency` attached is replaced, since readers take the first of a name, and
+    /// all metas are to tell the same; but not in the analytics metadata, from which nothing can be taken.
+    pub fn attach(&mut self, buffer: &mut gst::BufferRef, finding: &Finding) {
+        attach(buffer, finding);
+        #[cfg(feature = "v1_24")]
+        if let Err(error) = self.analytics.attach(buffer, finding) {
+            gst::warning!(
+                gst::CAT_DEFAULT,
+                "Analytics metadata is not complete: {error}"
+            );
+        }
+    }
+}
+
+fn attach(buffer: &mut gst::BufferRef, finding: &Finding) {
     buffer.foreach_meta_mut(|mut meta| {
         let ours = meta
             .downcast_ref::<VideoRegionOfInterestMeta>()
@@ -72,6 +103,7 @@ pub fn attach(buffer: &mut gst::BufferRef, finding: &Finding) {
         fields.set("box-y", found.map_or(0, |found| found.y));
         fields.set("box-width", found.map_or(0, |found| found.width));
         fields.set("box-height", found.map_or(0, |found| found.height));
+        fields.set("objects", objects(finding));
         set_common(fields, finding, finding.localization.largest());
     }
 }
