@@ -1,0 +1,158 @@
+//! How long frames stay in the element: what it answers to the LATENCY query.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Inferences that the estimate looks back at.
+const WINDOW: usize = 64;
+/// Fewer say less than what was measured at the start.
+const ENOUGH: usize = 8;
+/// At least so many inferences lie between two announcements.
+const PAUSE: u32 = 16;
+/// Share by which the estimate must have changed to be announced anew; NNStreamer's.
+const MATERIAL: f64 = 0.25;
+/// Changes below this matter to nobody.
+const LEAST: Duration = Duration::from_millis(1);
+/// So much more than measured is claimed.
+const HEADROOM: f64 = 1.05;
+
+/// A running estimate of the time from a frame's arrival to its departure, when it has an inference of its own.
+///
+/// The estimate is the 95th percentile of the last [`WINDOW`] times: a mean would make half of the frames late, a
+/// maximum would follow every hiccup of the machine.
+#[derive(Debug, Clone, Default)]
+pub struct LatencyEstimate {
+    recent: VecDeque<Duration>,
+    /// What the pipeline has been told last.
+    announced: Duration,
+    /// Inferences since then.
+    since: u32,
+}
+
+impl LatencyEstimate {
+    /// With what was measured before the first frame.
+    pub fn new(first: Duration) -> LatencyEstimate {
+        LatencyEstimate {
+            announced: first.mul_f64(HEADROOM),
+            ..LatencyEstimate::default()
+        }
+    }
+
+    /// What a query is answered.
+    pub fn claim(&mut self) -> Duration {
+        self.announced = self.current();
+        self.announced
+    }
+
+    /// As [`claim`](Self::claim), for those who only look.
+    pub fn current(&self) -> Duration {
+        if self.recent.len() < ENOUGH {
+            return self.announced;
+        }
+        self.percentile(95).mul_f64(HEADROOM)
+    }
+
+    /// What most inferences take; the first measurement before there are enough.
+    pub fn usual(&self) -> Duration {
+        if self.recent.len() < ENOUGH {
+            return self.announced;
+        }
+        self.percentile(50)
+    }
+
+    /// A frame has taken so long. True if the pipeline must be told that its latency is another.
+    pub fn add(&mut self, duration: Duration) -> bool {
+        if self.recent.len() == WINDOW {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(duration);
+        self.since = self.since.saturating_add(1);
+        if self.recent.len() < ENOUGH || self.since < PAUSE {
+            return false;
+        }
+        let current = self.current();
+        // A fall is believed when all that is remembered agrees.
+        if current < self.announced && self.recent.len() < WINDOW {
+            return false;
+        }
+        let change = current.abs_diff(self.announced);
+        let material = change >= LEAST && change > self.announced.mul_f64(MATERIAL);
+        if material {
+            // Said once, whether or not anybody asks then.
+            self.announced = current;
+            self.since = 0;
+        }
+        material
+    }
+
+    fn percentile(&self, percent: usize) -> Duration {
+        let mut sorted: Vec<Duration> = self.recent.iter().copied().collect();
+        sorted.sort_unstable();
+        let last = sorted.len().saturating_sub(1);
+        sorted.get(last * percent / 100).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    /// The first number of which an announcement is made, if there is one.
+    fn announced(estimate: &mut LatencyEstimate, durations: impl IntoIterator<Item = Duration>) -> Option<usize> {
+        durations
+            .into_iter()
+            .enumerate()
+            .find_map(|(number, duration)| estimate.add(duration).then_some(number))
+    }
+
+    #[test]
+    fn the_first_measurement_holds_until_there_are_enough() {
+        let mut estimate = LatencyEstimate::new(ms(40));
+        assert_eq!(estimate.claim(), ms(42), "5 % headroom");
+        for _ in 0..ENOUGH - 1 {
+            assert!(!estimate.add(ms(100)));
+        }
+        assert_eq!(estimate.claim(), ms(42));
+        estimate.add(ms(100));
+        assert_eq!(estimate.claim(), ms(105));
+    }
+
+    #[test]
+    fn only_material_changes_are_announced_and_each_once() {
+        let mut estimate = LatencyEstimate::new(ms(40));
+        // 24 % more, 25 % of 42 ms being 10.5: not material.
+        assert_eq!(announced(&mut estimate, [ms(49); 200]), None);
+        // Up to four of 64 are the hiccups that the percentile leaves out.
+        assert_eq!(announced(&mut estimate, [ms(90); 3]), None);
+        assert_eq!(announced(&mut estimate, [ms(49); 64]), None);
+        assert_eq!(announced(&mut estimate, [ms(60); 64]), Some(4));
+        assert_eq!(announced(&mut estimate, [ms(60); 200]), None);
+        // Down again: when no more than 4 slow ones are remembered.
+        let at = announced(&mut estimate, [ms(20); 200]).expect("it has fallen");
+        assert!((WINDOW - 5..WINDOW).contains(&at), "{at}");
+        assert_eq!(estimate.current(), ms(21));
+    }
+
+    #[test]
+    fn fractions_of_a_millisecond_are_not_announced() {
+        let mut estimate = LatencyEstimate::new(Duration::from_micros(100));
+        assert_eq!(announced(&mut estimate, [Duration::from_micros(900); 200]), None);
+    }
+
+    #[test]
+    fn the_claim_covers_nearly_all_and_is_not_far_above() {
+        // 100 to 119 ms, mean 109.5: the 95th percentile is 118 and the claim 124.
+        let mut estimate = LatencyEstimate::new(ms(10));
+        for number in 0..WINDOW as u64 {
+            estimate.add(ms(100 + number * 7 % 20));
+        }
+        let claim = estimate.claim();
+        assert!(claim >= ms(118) && claim <= ms(125), "{claim:?}");
+        let usual = estimate.usual();
+        assert!(usual >= ms(107) && usual <= ms(111), "{usual:?}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Whose turn it is.
+
+use std::collections::VecDeque;
+
+/// Waiting work of several streams, of which each gets its turn: a stream with much to do does not keep others waiting.
+#[derive(Debug)]
+pub struct Rotation<T> {
+    /// Streams with something waiting, in the order of their turns.
+    streams: VecDeque<(u64, VecDeque<T>)>,
+    len: usize,
+}
+
+impl<T> Default for Rotation<T> {
+    fn default() -> Self {
+        Rotation {
+            streams: VecDeque::new(),
+            len: 0,
+        }
+    }
+}
+
+impl<T> Rotation<T> {
+    /// Adds work of a stream behind what it has waiting.
+    pub fn add(&mut self, stream: u64, item: T) {
+        self.len += 1;
+        match self.streams.iter_mut().find(|(other, _)| *other == stream) {
+            Some((_, waiting)) => waiting.push_back(item),
+            None => self.streams.push_back((stream, VecDeque::from([item]))),
+        }
+    }
+
+    /// How much waits.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The next at most `limit` pieces, one of each stream and then the next of each, as long as each is `alike` to
+    /// the first.
+    pub fn take(&mut self, limit: usize, alike: impl Fn(&T, &T) -> bool) -> Vec<T> {
+        let mut taken: Vec<T> = Vec::new();
+        while taken.len() < limit {
+            let Some((_, waiting)) = self.streams.front_mut() else {
+                break;
+            };
+            let fits = match (taken.first(), waiting.front()) {
+                (Some(first), Some(next)) => alike(first, next),
+                _ => true,
+            };
+            if !fits {
+                break;
+            }
+            taken.extend(waiting.pop_front());
+            if let Some(stream) = self.streams.pop_front()
+                && !stream.1.is_empty()
+            {
+                self.streams.push_back(stream);
+            }
+        }
+        self.len -= taken.len();
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled() -> Rotation<(u64, u32)> {
+        let mut rotation = Rotation::default();
+        // The first stream has been quicker than the two others.
+        for (stream, number) in [(1, 0), (1, 1), (1, 2), (1, 3), (2, 0), (3, 0), (2, 1)] {
+            rotation.add(stream, (stream, number));
+        }
+        rotation
+    }
+
+    #[test]
+    fn streams_take_turns_and_keep_their_order() {
+        let mut rotation = filled();
+        let mut order = Vec::new();
+        while !rotation.is_empty() {
+            order.extend(rotation.take(1, |_, _| true));
+        }
+        assert_eq!(
+            order,
+            [(1, 0), (2, 0), (3, 0), (1, 1), (2, 1), (1, 2), (1, 3)]
+        );
+        assert_eq!(rotation.take(5, |_, _| true), []);
+    }
+
+    #[test]
+    fn a_batch_has_one_of_each_stream_before_a_second_of_any() {
+        let mut rotation = filled();
+        assert_eq!(
+            rotation.take(4, |_, _| true),
+            [(1, 0), (2, 0), (3, 0), (1, 1)]
+        );
+        assert_eq!(rotation.len(), 3);
+        // The turn goes on where it was.
+        assert_eq!(rotation.take(9, |_, _| true), [(2, 1), (1, 2), (1, 3)]);
+    }
+
+    #[test]
+    fn a_batch_ends_before_what_does_not_fit() {
+        let mut rotation = filled();
+        let same_number = |a: &(u64, u32), b: &(u64, u32)| a.1 == b.1;
+        assert_eq!(rotation.take(9, same_number), [(1, 0), (2, 0), (3, 0)]);
+        assert_eq!(rotation.take(9, same_number), [(1, 1), (2, 1)]);
+        assert_eq!(rotation.take(9, same_number), [(1, 2)]);
+    }
+}
