@@ -147,7 +147,9 @@ impl Localization {
         };
         let side = header.mask_size();
         if output.masks.len() != side * side {
-            return Err(failure("the mask has not the size that the model announces"));
+            return Err(failure(
+                "the mask has not the size that the model announces",
+            ));
         }
         let mut values = output.masks.iter().chain(&output.logits);
         if !values.all(|value| value.is_finite()) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use casm::PixelFormat;
 use casm_tests::engine::{POISON, register};
-use casm_tests::gst::{caps, info, mask, stamp};
+use casm_tests::gst::{caps, info, mask, named, pipeline, said, stamp};
 use gst::prelude::*;
 use gst_check::Harness;
 
@@ -86,7 +86,10 @@ fn frames_keep_their_order_events_their_place_and_eos_comes_last() {
         }
         let value = f64::from(10 * number + 20) / 255.0;
         let found = mask(&frame);
-        assert!((found.mask_mean - value).abs() < 1e-4, "frame {number} has its own result");
+        assert!(
+            (found.mask_mean - value).abs() < 1e-4,
+            "frame {number} has its own result"
+        );
         assert_eq!((found.age, found.inference_pts), (0, frame.pts()));
     }
 }
@@ -112,11 +115,17 @@ fn upstream_goes_on_while_frames_wait_but_no_further_than_said() {
         std::thread::sleep(Duration::from_millis(100));
         assert!(!*pushed.lock().expect("no panic"), "a fourth has to wait");
         behaviour.hang(false);
-        fourth.join().expect("no panic").expect("then it is taken in");
+        fourth
+            .join()
+            .expect("no panic")
+            .expect("then it is taken in");
     });
     for number in 1..=4 {
         let frame = harness.pull().expect("it comes out");
-        assert_eq!(frame.pts(), Some(gst::ClockTime::from_mseconds(40 * number)));
+        assert_eq!(
+            frame.pts(),
+            Some(gst::ClockTime::from_mseconds(40 * number))
+        );
     }
 }
 
@@ -129,23 +138,35 @@ fn a_flush_discards_what_waits_at_once() {
     for round in 1..=20 {
         behaviour.hang(true);
         for number in 0..5 {
-            harness.push(grey(10 * round + number, 50)).expect("it is taken in");
+            harness
+                .push(grey(10 * round + number, 50))
+                .expect("it is taken in");
         }
         let begin = Instant::now();
         assert!(harness.push_event(gst::event::FlushStart::new()));
         assert_eq!(harness.push(grey(99, 50)), Err(gst::FlowError::Flushing));
         assert!(harness.push_event(gst::event::FlushStop::new(true)));
-        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+        assert!(
+            begin.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            begin.elapsed()
+        );
         assert!(harness.push_event(segment()));
         behaviour.hang(false);
-        harness.push(grey(10 * round + 9, 90)).expect("it is taken in");
+        harness
+            .push(grey(10 * round + 9, 90))
+            .expect("it is taken in");
         let frame = harness.pull().expect("it comes out");
         let pts = gst::ClockTime::from_mseconds(40) * (10 * round + 9);
         assert_eq!(frame.pts(), Some(pts), "none of those before");
         assert_eq!(mask(&frame).age, 0);
     }
     // Those that waited were not computed: one was at work, and one came after it, in each round.
-    assert!(behaviour.batches().len() <= 1 + 20 * 2, "{}", behaviour.batches().len());
+    assert!(
+        behaviour.batches().len() <= 1 + 20 * 2,
+        "{}",
+        behaviour.batches().len()
+    );
 }
 
 #[test]
@@ -154,13 +175,20 @@ fn without_depth_a_flush_wakes_the_streaming_thread_too() {
     let mut harness = small(&[("model-instance-id", "flush0")]);
     harness.push_and_pull(grey(0, 50)).expect("a frame");
     behaviour.hang(true);
-    let pad = harness.element().expect("it has one").static_pad("sink").expect("a pad");
+    let pad = harness
+        .element()
+        .expect("it has one")
+        .static_pad("sink")
+        .expect("a pad");
     std::thread::scope(|scope| {
         let pushed = scope.spawn(|| harness.push(grey(1, 50)));
         std::thread::sleep(Duration::from_millis(100));
         assert!(!pushed.is_finished());
         pad.send_event(gst::event::FlushStart::new());
-        assert_eq!(pushed.join().expect("no panic"), Err(gst::FlowError::Flushing));
+        assert_eq!(
+            pushed.join().expect("no panic"),
+            Err(gst::FlowError::Flushing)
+        );
     });
     behaviour.hang(false);
 }
@@ -202,8 +230,8 @@ fn an_inference_that_fails_ends_the_stream_and_what_downstream_says_goes_up() {
         error.is_some()
     });
     assert_eq!(error, Some(gst::FlowError::Error));
-    let message = bus.pop_filtered(&[gst::MessageType::Error]);
-    assert!(format!("{message:?}").contains("poison"), "{message:?}");
+    let message = said(bus.pop_filtered(&[gst::MessageType::Error]));
+    assert!(message.message().contains("poison"), "{message}");
 
     let mut harness = inside("failing", "4");
     harness.push(grey(0, 50)).expect("it is taken in");
@@ -246,9 +274,38 @@ fn a_stop_returns_although_the_device_hangs_and_says_so() {
         });
         // 5 s of patience.
         let elapsed = begin.elapsed();
-        assert!(elapsed > Duration::from_secs(4) && elapsed < Duration::from_secs(15), "{elapsed:?}");
-        let error = bus.pop_filtered(&[gst::MessageType::Error]).expect("on the bus");
-        assert!(format!("{error:?}").contains("has not answered"), "{error:?}");
+        assert!(
+            elapsed > Duration::from_secs(4) && elapsed < Duration::from_secs(15),
+            "{elapsed:?}"
+        );
+        let error = said(bus.pop_filtered(&[gst::MessageType::Error]));
+        assert!(error.message().contains("has not answered"), "{error}");
         behaviour.hang(false);
     }
+}
+
+#[test]
+fn seeks_in_a_playing_pipeline_leave_nothing_of_the_former_place() {
+    let (_shared, _) = register("seeks", 1, 2, Duration::ZERO);
+    let playing = pipeline(
+        "videotestsrc num-buffers=100000 ! video/x-raw,format=GRAY8,width=32,height=32,framerate=25/1 \
+         ! casmesaliency model-instance-id=seeks async-depth=4 ! appsink name=sink sync=false max-buffers=2",
+    );
+    let sink: gst_app::AppSink = named(&playing, "sink").downcast().expect("an appsink");
+    playing.set_state(gst::State::Playing).expect("it starts");
+    for round in 0..30 {
+        // There and back, by other steps each time.
+        let target = gst::ClockTime::from_seconds(round * 7919 % 1000);
+        playing
+            .seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE, target)
+            .expect("it seeks");
+        let mut expected = Some(target);
+        for _ in 0..3 {
+            let sample = sink.pull_sample().expect("a frame");
+            let pts = sample.buffer().and_then(gst::BufferRef::pts);
+            assert_eq!(pts, expected, "round {round}");
+            expected = pts.map(|pts| pts + casm_tests::gst::FRAME_TIME);
+        }
+    }
+    playing.set_state(gst::State::Null).expect("it stops");
 }

@@ -25,7 +25,11 @@ struct Left {
 }
 
 /// Plays so many seconds of the overloaded pipeline; what left, and the QoS messages.
-fn overload(name: &str, properties: &str, seconds: u64) -> (Vec<Left>, Vec<gst::Message>, [u64; 4]) {
+fn overload(
+    name: &str,
+    properties: &str,
+    seconds: u64,
+) -> (Vec<Left>, Vec<gst::Message>, [u64; 4]) {
     let (_shared, _) = register(name, INFERENCE.as_millis() as u64, 1, Duration::ZERO);
     let frames = seconds * 60;
     let playing = pipeline(&format!(
@@ -73,18 +77,26 @@ fn soak_seconds() -> u64 {
 
 fn check_overload(name: &str, properties: &str) {
     let seconds = soak_seconds();
-    let (left, messages, [frames, inferred, skipped, dropped]) = overload(name, properties, seconds);
+    let (left, messages, [frames, inferred, skipped, dropped]) =
+        overload(name, properties, seconds);
     assert_eq!(left.len() as u64, seconds * 60, "every frame keeps flowing");
     assert_eq!((frames, dropped), (seconds * 60, 0));
     assert_eq!(inferred + skipped, frames);
     assert_eq!(messages.len() as u64, skipped, "each is told");
     // At most 15 a second, and not much less.
-    assert!(inferred > seconds * 8 && inferred <= seconds * 16, "{inferred}");
+    assert!(
+        inferred > seconds * 8 && inferred <= seconds * 16,
+        "{inferred}"
+    );
 
     for (number, frame) in left.iter().enumerate() {
         let (age, inference_pts) = frame.age.expect("every frame carries a result");
         let looked_at = left[number - age as usize];
-        assert_eq!(inference_pts, Some(looked_at.pts), "frame {number}: an honest age");
+        assert_eq!(
+            inference_pts,
+            Some(looked_at.pts),
+            "frame {number}: an honest age"
+        );
         assert_eq!(looked_at.age.map(|(age, _)| age), Some(0));
     }
     let lateness: Vec<Duration> = left.iter().map(|frame| frame.late).collect();
@@ -95,7 +107,10 @@ fn check_overload(name: &str, properties: &str) {
         "{name}: {inferred} of {frames} frames inferred, latency p50 {p50:?}, p99 {p99:?}, p95 of the halves {halves:?}"
     );
     // The bound that issue 6 sets, and what sleeping threads are late on a loaded machine.
-    assert!(p99 < 2 * FRAME + INFERENCE + Duration::from_millis(10), "{p99:?}");
+    assert!(
+        p99 < 2 * FRAME + INFERENCE + Duration::from_millis(10),
+        "{p99:?}"
+    );
     assert!(halves[1] < halves[0] + FRAME, "nothing grows: {halves:?}");
 }
 
@@ -118,7 +133,10 @@ fn dropped_frames_are_told_and_the_others_have_their_own_result() {
     assert_eq!(frames + dropped, 120);
     assert_eq!(messages.len() as u64, dropped);
     assert!(dropped > 60, "{dropped}");
-    assert!(left.iter().all(|frame| frame.age.map(|(age, _)| age) == Some(0)));
+    assert!(
+        left.iter()
+            .all(|frame| frame.age.map(|(age, _)| age) == Some(0))
+    );
     for pair in left.windows(2) {
         let gap = Duration::from(pair[1].pts - pair[0].pts) > FRAME.mul_f64(1.5);
         assert_eq!(pair[1].discont, gap, "{pair:?}");
@@ -135,7 +153,11 @@ fn block_waits_for_each_and_gets_later() {
     let (left, messages, [frames, inferred, ..]) = overload("blocking", "late-policy=block", 1);
     assert_eq!((frames, inferred, messages.len()), (60, 60, 0));
     // 60 of 66 ms, less the second that they came in.
-    assert!(left[59].late > Duration::from_millis(2_500), "{:?}", left[59]);
+    assert!(
+        left[59].late > Duration::from_millis(2_500),
+        "{:?}",
+        left[59]
+    );
 }
 
 #[test]
@@ -147,7 +169,11 @@ fn files_skip_only_what_a_sink_says_is_late() {
              ! casmesaliency name=c model-instance-id=files ! fakesink {sink}"
         )
     };
-    for (sink, skips) in [("sync=false", false), ("sync=true", false), ("sync=true qos=true", true)] {
+    for (sink, skips) in [
+        ("sync=false", false),
+        ("sync=true", false),
+        ("sync=true qos=true", true),
+    ] {
         let playing = pipeline(&description(sink));
         casm_tests::gst::play(&playing).expect("it plays");
         let element = named(&playing, "c");

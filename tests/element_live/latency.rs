@@ -25,9 +25,16 @@ fn claimed(element: &gst::Element) -> Duration {
 
 /// How long the last 64 frames were inside.
 fn measured(arrived: &Passed, left: &Passed) -> Vec<Duration> {
-    let (arrived, left) = (arrived.lock().expect("no panic"), left.lock().expect("no panic"));
+    let (arrived, left) = (
+        arrived.lock().expect("no panic"),
+        left.lock().expect("no panic"),
+    );
     let inside = left.iter().rev().take(64).map(|(pts, at)| {
-        let (_, came) = arrived.iter().rev().find(|(other, _)| other == pts).expect("it came");
+        let (_, came) = arrived
+            .iter()
+            .rev()
+            .find(|(other, _)| other == pts)
+            .expect("it came");
         at.duration_since(*came)
     });
     inside.collect()
@@ -48,7 +55,9 @@ fn what_is_claimed_is_what_is_measured_and_changes_are_told() {
     let (arrived, left) = (record(&element, "sink"), record(&element, "src"));
     playing.set_state(gst::State::Playing).expect("it starts");
     let seen = |count: usize| {
-        eventually("the next frame", || left.lock().expect("no panic").len() >= count);
+        eventually("the next frame", || {
+            left.lock().expect("no panic").len() >= count
+        });
     };
     // Before there are enough inferences: what was measured at the start.
     seen(1);
@@ -63,16 +72,25 @@ fn what_is_claimed_is_what_is_measured_and_changes_are_told() {
     let bus = playing.bus().expect("a pipeline has a bus");
     let told = || {
         let messages = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Latency]));
-        messages.filter(|message| message.src() == Some(element.upcast_ref())).count()
+        messages
+            .filter(|message| message.src() == Some(element.upcast_ref()))
+            .count()
     };
     // The sink's own messages come at the start.
     assert_eq!(told(), 0, "nothing has changed");
     behaviour.take(80);
     eventually("a LATENCY message", || told() > 0);
     let now = measured(&arrived, &left)[0];
-    assert!(within_a_fifth(claimed(&element), now), "{:?}, {now:?}", claimed(&element));
+    assert!(
+        within_a_fifth(claimed(&element), now),
+        "{:?}, {now:?}",
+        claimed(&element)
+    );
     let stated: f64 = stats(&element).get("latency-ms").expect("a number");
-    assert!((stated - claimed(&element).as_secs_f64() * 1e3).abs() < 10.0, "{stated}");
+    assert!(
+        (stated - claimed(&element).as_secs_f64() * 1e3).abs() < 10.0,
+        "{stated}"
+    );
     playing.set_state(gst::State::Null).expect("it stops");
 }
 

@@ -51,7 +51,10 @@ pub fn record(element: &gst::Element, pad: &str) -> Passed {
         move |_, info| {
             let pts = info.buffer().and_then(|buffer| buffer.pts());
             let now = Instant::now();
-            passed.lock().expect("no panic").extend(pts.map(|pts| (pts, now)));
+            passed
+                .lock()
+                .expect("no panic")
+                .extend(pts.map(|pts| (pts, now)));
             gst::PadProbeReturn::Ok
         }
     });
@@ -68,7 +71,10 @@ pub fn percentile(mut durations: Vec<Duration>, percent: usize) -> Duration {
 pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !done() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "{what} does not happen");
+        assert!(
+            begin.elapsed() < Duration::from_secs(60),
+            "{what} does not happen"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }

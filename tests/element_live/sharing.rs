@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use casm_tests::engine::{POISON, register};
-use casm_tests::gst::{count, mask, named, pipeline, stats};
+use casm_tests::gst::{count, mask, named, pipeline, resident, said, stats};
 use gst::prelude::*;
 
 use crate::{eventually, grey, small};
@@ -37,7 +37,11 @@ fn together(id: &str, streams: usize, properties: &str) -> Vec<u64> {
     for (playing, _) in &streams {
         playing.set_state(gst::State::Null).expect("it stops");
     }
-    after.iter().zip(before).map(|(after, before)| after - before).collect()
+    after
+        .iter()
+        .zip(before)
+        .map(|(after, before)| after - before)
+        .collect()
 }
 
 #[test]
@@ -50,7 +54,12 @@ fn streams_get_equal_shares_and_together_no_less_than_one() {
         println!("{streams} streams: {frames:?}, alone {alone}");
         assert!(sum as f64 > 0.9 * alone as f64, "{frames:?}, alone {alone}");
         let (least, most) = (frames.iter().min(), frames.iter().max());
-        assert!(least.zip(most).is_some_and(|(least, most)| most - least <= 2), "{frames:?}");
+        assert!(
+            least
+                .zip(most)
+                .is_some_and(|(least, most)| most - least <= 2),
+            "{frames:?}"
+        );
     }
     // One that has more frames waiting does not get more turns.
     let greedy = stream("fair", "async-depth=16");
@@ -76,7 +85,10 @@ fn waiting_frames_of_several_streams_are_one_batch_and_each_has_its_own_result()
             for number in 0..10 {
                 let result = harness.push_and_pull(grey(number, value)).expect("a frame");
                 let mean = mask(&result).mask_mean;
-                assert!((mean - f64::from(value) / 255.0).abs() < 1e-4, "{value}: {mean}");
+                assert!(
+                    (mean - f64::from(value) / 255.0).abs() < 1e-4,
+                    "{value}: {mean}"
+                );
             }
         })
     });
@@ -104,8 +116,8 @@ fn a_stream_that_fails_or_stops_leaves_the_others_alone() {
         harness.element().expect("it has one").set_bus(Some(&bus));
         assert!(harness.push_and_pull(grey(0, 100)).is_ok());
         assert_eq!(harness.push(grey(1, POISON)), Err(gst::FlowError::Error));
-        let error = bus.pop_filtered(&[gst::MessageType::Error]).expect("on the bus");
-        assert!(format!("{error:?}").contains("poison"), "{error:?}");
+        let error = said(bus.pop_filtered(&[gst::MessageType::Error]));
+        assert!(error.message().contains("poison"), "{error}");
     }
     // Streams that come and go.
     for _ in 0..5 {
@@ -127,7 +139,9 @@ fn a_stream_that_fails_or_stops_leaves_the_others_alone() {
 #[test]
 fn the_model_is_there_once_and_goes_with_the_last_who_uses_it() {
     let (shared, behaviour) = register("once", 0, 1, Duration::ZERO);
-    let streams: Vec<_> = (0..8).map(|_| small(&[("model-instance-id", "once")])).collect();
+    let streams: Vec<_> = (0..8)
+        .map(|_| small(&[("model-instance-id", "once")]))
+        .collect();
     // Two pictures of zeros before the first frame, for all of them.
     assert_eq!(behaviour.batches().len(), 0);
     drop(shared);
@@ -137,14 +151,6 @@ fn the_model_is_there_once_and_goes_with_the_last_who_uses_it() {
     assert!(!behaviour.is_dropped());
     drop(last);
     eventually("the end of the engine", || behaviour.is_dropped());
-}
-
-/// Resident memory of this process in KiB.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().nth(1));
-    number.and_then(|number| number.parse().ok()).expect("a number")
 }
 
 #[test]
@@ -166,9 +172,11 @@ fn a_loaded_model_is_shared_and_the_first_settles_how_it_runs() {
     let element = casm_tests::gst::element(&[("model-instance-id", "loaded"), ("model", "/other")]);
     let bus = gst::Bus::new();
     element.set_bus(Some(&bus));
-    element.set_state(gst::State::Paused).expect("it starts all the same");
-    let warning = bus.pop_filtered(&[gst::MessageType::Warning]).expect("a warning");
-    assert!(format!("{warning:?}").contains("/other"), "{warning:?}");
+    element
+        .set_state(gst::State::Paused)
+        .expect("it starts all the same");
+    let warning = said(bus.pop_filtered(&[gst::MessageType::Warning]));
+    assert!(warning.message().contains("/other"), "{warning}");
     assert_eq!(stats(&element).get("model"), Ok("the built-in model"));
     element.set_state(gst::State::Null).expect("it stops");
 }

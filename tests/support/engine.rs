@@ -69,17 +69,16 @@ impl Engine for ChosenEngine {
 
     fn run(&mut self, batch: usize, pixels: &[u8], output: &mut Output) -> Result<()> {
         assert_eq!(pixels.len(), batch * self.picture);
-        self.behaviour
-            .batches
-            .lock()
-            .expect("no panic")
-            .push(batch);
+        self.behaviour.batches.lock().expect("no panic").push(batch);
         let each = self.behaviour.milliseconds.load(Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(each) * batch as u32);
         let hangs = self.behaviour.hangs.lock().expect("no panic");
         let hangs = self.behaviour.freed.wait_while(hangs, |hangs| *hangs);
         drop(hangs.expect("no panic"));
-        let pictures: Vec<u8> = pixels.chunks(self.picture).map(|picture| picture[0]).collect();
+        let pictures: Vec<u8> = pixels
+            .chunks(self.picture)
+            .map(|picture| picture[0])
+            .collect();
         if pictures.contains(&POISON) {
             return Err(Error::Engine {
                 engine: self.description.engine.clone(),

@@ -3,7 +3,7 @@
 //! | stage | module | from → to |
 //! |---|---|---|
 //! | properties | `saliency::properties`, `settings` | GObject values → options of the library |
-//! | flow | `saliency::flow`, `events` | what happens to a frame, an event, a query, in order |
+//! | flow | `saliency::flow`, `events`, `life` | what happens to a frame, an event, a model, in order |
 //! | late frames | `saliency::late`, `latency` | times → whether a frame has an inference; what the LATENCY query is told |
 //! | frame | `saliency::frame` | a mapped buffer, any stride → `casm_core::Frame` |
 //! | intake | `saliency::intake` | frame → pixels for the worker |

@@ -1,6 +1,5 @@
-//! Events, queries and changes of state: what ends a stream, empties it, or asks how long it takes.
+//! Events and queries: what ends a stream, empties it, or asks how long it takes.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use gst::prelude::*;
@@ -8,10 +7,7 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
-use super::error::warning;
 use super::imp::{CAT, CasmeSaliency, lock};
-use super::shared::{Instance, STOP_PATIENCE};
-use super::swap::{self, MODEL_UPDATED, Swap};
 
 impl CasmeSaliency {
     /// An event from upstream.
@@ -113,68 +109,5 @@ impl CasmeSaliency {
     pub(super) fn discard(&self) {
         self.interrupt.raise();
         self.queue.close();
-    }
-
-    /// Leaves the model; says so if the device hangs.
-    pub(super) fn leave(&self, instance: Arc<Instance>) {
-        if Instance::leave(instance) {
-            return;
-        }
-        gst::error!(CAT, imp = self, "The device hangs");
-        gst::element_imp_error!(
-            self,
-            gst::LibraryError::Shutdown,
-            (
-                "The device has not answered for {} s; its thread and the model's memory are left behind. Start the \
-                 program again",
-                STOP_PATIENCE.as_secs()
-            )
-        );
-    }
-
-    /// Another model for a stream that plays.
-    pub(super) fn swap_model(&self, instance: &Arc<Instance>, path: String) {
-        let element = self.obj().downgrade();
-        let told = path.clone();
-        let begun = swap::begin(instance, path, move |swap| {
-            if let Some(element) = element.upgrade() {
-                element.imp().tell_swap(&told, swap);
-            }
-        });
-        if let Err(error) = begun {
-            self.tell_swap("", Swap::Failed(error));
-        }
-    }
-
-    fn tell_swap(&self, path: &str, swap: Swap) {
-        let message = gst::Structure::builder(MODEL_UPDATED).field("path", path);
-        let structure = match swap {
-            Swap::Done(model) => {
-                gst::info!(CAT, imp = self, "Frames have {} from now on", model.origin());
-                lock(&self.stats).set_model(model.origin(), model.description());
-                message.field("ok", true).build()
-            }
-            Swap::Failed(error) => {
-                gst::warning!(CAT, imp = self, "The old model runs on: {error}");
-                self.warn(&error);
-                message
-                    .field("ok", false)
-                    .field("reason", error.to_string())
-                    .build()
-            }
-            Swap::Superseded => message
-                .field("ok", false)
-                .field("reason", "another model was set before this one was loaded")
-                .build(),
-        };
-        let message = gst::message::Element::builder(structure).src(&*self.obj());
-        let _ = self.obj().post_message(message.build());
-    }
-
-    /// The error as a warning: the stream goes on.
-    fn warn(&self, error: &casm_core::Error) {
-        let text = format!("{error}; the model as it was runs on");
-        let message = gst::message::Warning::builder_from_error(warning(error, &text));
-        let _ = self.obj().post_message(message.src(&*self.obj()).build());
     }
 }

@@ -182,8 +182,8 @@ impl CasmeSaliency {
                 let _ = self.obj().post_message(message.build());
             }
         }
-        if inference.is_some() {
-            self.count_latency(arrived.elapsed());
+        if let Some(inference) = inference {
+            self.count_latency(arrived.elapsed(), inference);
         }
         Ok(buffer)
     }
@@ -193,7 +193,9 @@ impl CasmeSaliency {
         let element = self.obj();
         let live = self.live.load(Ordering::Relaxed);
         let now = live.then(|| element.current_running_time()).flatten();
-        let fallback = lock(&self.intake).as_ref().and_then(|intake| intake.layout());
+        let fallback = lock(&self.intake)
+            .as_ref()
+            .and_then(|intake| intake.layout());
         let frame_time = buffer
             .duration()
             .filter(|duration| !duration.is_zero())
@@ -205,7 +207,7 @@ impl CasmeSaliency {
             running_time: time.running_time?.nseconds(),
             now: now.map(gst::ClockTime::nseconds),
             frame_time,
-            inference: nanoseconds(lock(&self.latency).usual()),
+            inference: nanoseconds(lock(&self.latency).inference()),
             ahead: self.queue.len() as u64,
         };
         lock(&self.lateness).of(&arrival)
@@ -236,8 +238,8 @@ impl CasmeSaliency {
     }
 
     /// Takes over how long a frame with an inference has been inside; tells the pipeline if that is news.
-    fn count_latency(&self, duration: Duration) {
-        let changed = lock(&self.latency).add(duration);
+    fn count_latency(&self, inside: Duration, inference: Duration) {
+        let changed = lock(&self.latency).add(inside, inference);
         if changed && self.live.load(Ordering::Relaxed) {
             gst::debug!(CAT, imp = self, "The latency has changed");
             let message = gst::message::Latency::builder().src(&*self.obj()).build();

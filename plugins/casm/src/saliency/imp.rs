@@ -15,12 +15,23 @@
 //! resized and normalised inside. Pixels count as square. GAP and empty buffers are passed on without
 //! a result.
 //!
+//! ## Live sources
+//!
+//! The LATENCY query is answered with what inferences take, and a LATENCY message says when that changes. Frames that
+//! would leave the element more than two frame times late, or one and an inference where that takes longer, carry the
+//! last result and its age (`late-policy`); so do those that a sink says are late, live or not. Put a `queue` after
+//! the element: it holds frames until the sink shows them, which otherwise the source would have to wait for.
+//! `async-depth` lets upstream go on while frames wait for their results, in their order.
+//!
 //! ## Example launch line
 //! ```bash
 //! gst-launch-1.0 videotestsrc pattern=ball num-buffers=100 ! casmesaliency overlay=contour ! videoconvert ! autovideosink
 //! ```
 //! ```bash
 //! gst-launch-1.0 -m filesrc location=clip.mp4 ! decodebin ! casmesaliency post-messages=true ! fakesink
+//! ```
+//! ```bash
+//! gst-launch-1.0 v4l2src ! videoconvert ! casmesaliency overlay=box ! queue ! videoconvert ! autovideosink
 //! ```
 //!
 //! ## Metadata downstream
@@ -44,8 +55,6 @@ use gst_base::subclass::base_transform::GenerateOutputSuccess;
 use gst_base::subclass::prelude::*;
 use gst_video::{VideoCropMeta, VideoInfo};
 
-use super::LatePolicy;
-use super::error::error_message;
 use super::flow::Waiting;
 use super::frame::{self, FrameLayout};
 use super::intake::Intake;
@@ -116,21 +125,7 @@ impl ObjectImpl for CasmeSaliency {
         let name = pspec.name();
         gst::info!(CAT, imp = self, "Setting {name} to {value:?}");
         lock(&self.settings).set(name, value);
-        match name {
-            "model" => {
-                // Without one it is read when the element starts.
-                if let Some(instance) = lock(&self.instance).clone() {
-                    let path = lock(&self.settings).model.clone();
-                    self.swap_model(&instance, path);
-                }
-            }
-            // The base class then drops what a sink says is late, and says so.
-            "late-policy" => {
-                let drops = lock(&self.settings).late_policy == LatePolicy::DropFrame;
-                self.obj().set_qos(drops);
-            }
-            _ => {}
-        }
+        self.take_effect(name);
         if READ_AT_START.contains(&name) && self.obj().current_state() > gst::State::Ready {
             gst::warning!(
                 CAT,
@@ -208,47 +203,11 @@ impl BaseTransformImpl for CasmeSaliency {
     const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
 
     fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let settings = lock(&self.settings).clone();
-        let (instance, joined) = Instance::join(&settings).map_err(|error| {
-            gst::error!(CAT, imp = self, "Cannot start: {error}");
-            error_message(&error)
-        })?;
-        let model = instance.model();
-        let stats = Stats::new(model.origin(), model.description());
-        gst::info!(CAT, imp = self, "Started: {stats:?}");
-        if joined && !settings.model.is_empty() && settings.model != model.origin() {
-            gst::element_imp_warning!(
-                self,
-                gst::ResourceError::Settings,
-                (
-                    "model-instance-id={} runs {} already, so model={} is not used; give one of the two another \
-                     model-instance-id",
-                    settings.model_instance_id,
-                    model.origin(),
-                    settings.model
-                )
-            );
-        }
-        *lock(&self.stats) = stats;
-        *lock(&self.latency) = LatencyEstimate::new(model.first());
-        *lock(&self.outlet) = Outlet::default();
-        *lock(&self.intake) = Some(Intake::new(instance.clone()));
-        *lock(&self.instance) = Some(instance);
-        self.queue.open();
-        self.interrupt.lower();
-        self.forget();
-        Ok(())
+        self.begin()
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        self.discard();
-        *lock(&self.outlet) = Outlet::default();
-        drop(lock(&self.intake).take());
-        let instance = lock(&self.instance).take();
-        if let Some(instance) = instance {
-            self.leave(instance);
-        }
-        gst::info!(CAT, imp = self, "Stopped");
+        self.end();
         Ok(())
     }
 

@@ -91,7 +91,12 @@ impl Lateness {
                     return None;
                 }
             }
-            backlog => *backlog = Some(Backlog { lowest: age, since: now }),
+            backlog => {
+                *backlog = Some(Backlog {
+                    lowest: age,
+                    since: now,
+                })
+            }
         }
         late(1)
     }
@@ -201,7 +206,11 @@ mod tests {
         // Downstream takes 98 % of the time, so what an inference costs is caught up slowly.
         let frame = 20 * MS;
         let (ages, inferred) = simulate(20_000, frame, 60 * MS, 19_600_000);
-        assert!(ages.iter().all(|age| *age < 2 * frame + 80 * MS), "{:?}", ages.iter().max());
+        assert!(
+            ages.iter().all(|age| *age < 2 * frame + 80 * MS),
+            "{:?}",
+            ages.iter().max()
+        );
         assert!(inferred > 50, "{inferred}");
     }
 

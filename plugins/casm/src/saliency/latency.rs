@@ -22,7 +22,12 @@ const HEADROOM: f64 = 1.05;
 /// maximum would follow every hiccup of the machine.
 #[derive(Debug, Clone, Default)]
 pub struct LatencyEstimate {
-    recent: VecDeque<Duration>,
+    /// How long frames were inside.
+    inside: Recent,
+    /// What their inferences alone took.
+    inference: Recent,
+    /// Measured before the first frame.
+    first: Duration,
     /// What the pipeline has been told last.
     announced: Duration,
     /// Inferences since then.
@@ -33,6 +38,7 @@ impl LatencyEstimate {
     /// With what was measured before the first frame.
     pub fn new(first: Duration) -> LatencyEstimate {
         LatencyEstimate {
+            first,
             announced: first.mul_f64(HEADROOM),
             ..LatencyEstimate::default()
         }
@@ -46,33 +52,27 @@ impl LatencyEstimate {
 
     /// As [`claim`](Self::claim), for those who only look.
     pub fn current(&self) -> Duration {
-        if self.recent.len() < ENOUGH {
-            return self.announced;
-        }
-        self.percentile(95).mul_f64(HEADROOM)
+        let measured = self.inside.percentile(95);
+        measured.map_or(self.announced, |inside| inside.mul_f64(HEADROOM))
     }
 
-    /// What most inferences take; the first measurement before there are enough.
-    pub fn usual(&self) -> Duration {
-        if self.recent.len() < ENOUGH {
-            return self.announced;
-        }
-        self.percentile(50)
+    /// What an inference usually takes, without the wait for others.
+    pub fn inference(&self) -> Duration {
+        self.inference.percentile(50).unwrap_or(self.first)
     }
 
-    /// A frame has taken so long. True if the pipeline must be told that its latency is another.
-    pub fn add(&mut self, duration: Duration) -> bool {
-        if self.recent.len() == WINDOW {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(duration);
+    /// A frame was inside for so long, and its inference took so much of that. True if the pipeline must be told that
+    /// its latency is another.
+    pub fn add(&mut self, inside: Duration, inference: Duration) -> bool {
+        self.inside.add(inside);
+        self.inference.add(inference);
         self.since = self.since.saturating_add(1);
-        if self.recent.len() < ENOUGH || self.since < PAUSE {
+        if self.since < PAUSE {
             return false;
         }
         let current = self.current();
         // A fall is believed when all that is remembered agrees.
-        if current < self.announced && self.recent.len() < WINDOW {
+        if current < self.announced && self.inside.0.len() < WINDOW {
             return false;
         }
         let change = current.abs_diff(self.announced);
@@ -84,12 +84,28 @@ impl LatencyEstimate {
         }
         material
     }
+}
 
-    fn percentile(&self, percent: usize) -> Duration {
-        let mut sorted: Vec<Duration> = self.recent.iter().copied().collect();
+/// The last [`WINDOW`] durations.
+#[derive(Debug, Clone, Default)]
+struct Recent(VecDeque<Duration>);
+
+impl Recent {
+    fn add(&mut self, duration: Duration) {
+        if self.0.len() == WINDOW {
+            self.0.pop_front();
+        }
+        self.0.push_back(duration);
+    }
+
+    /// `None` as long as there are not enough.
+    fn percentile(&self, percent: usize) -> Option<Duration> {
+        if self.0.len() < ENOUGH {
+            return None;
+        }
+        let mut sorted: Vec<Duration> = self.0.iter().copied().collect();
         sorted.sort_unstable();
-        let last = sorted.len().saturating_sub(1);
-        sorted.get(last * percent / 100).copied().unwrap_or_default()
+        sorted.get((sorted.len() - 1) * percent / 100).copied()
     }
 }
 
@@ -102,11 +118,14 @@ mod tests {
     }
 
     /// The first number of which an announcement is made, if there is one.
-    fn announced(estimate: &mut LatencyEstimate, durations: impl IntoIterator<Item = Duration>) -> Option<usize> {
+    fn announced(
+        estimate: &mut LatencyEstimate,
+        durations: impl IntoIterator<Item = Duration>,
+    ) -> Option<usize> {
         durations
             .into_iter()
             .enumerate()
-            .find_map(|(number, duration)| estimate.add(duration).then_some(number))
+            .find_map(|(number, duration)| estimate.add(duration, duration / 2).then_some(number))
     }
 
     #[test]
@@ -114,10 +133,12 @@ mod tests {
         let mut estimate = LatencyEstimate::new(ms(40));
         assert_eq!(estimate.claim(), ms(42), "5 % headroom");
         for _ in 0..ENOUGH - 1 {
-            assert!(!estimate.add(ms(100)));
+            assert!(!estimate.add(ms(100), ms(90)));
         }
         assert_eq!(estimate.claim(), ms(42));
-        estimate.add(ms(100));
+        assert_eq!(estimate.inference(), ms(40));
+        estimate.add(ms(100), ms(90));
+        assert_eq!(estimate.inference(), ms(90));
         assert_eq!(estimate.claim(), ms(105));
     }
 
@@ -140,7 +161,10 @@ mod tests {
     #[test]
     fn fractions_of_a_millisecond_are_not_announced() {
         let mut estimate = LatencyEstimate::new(Duration::from_micros(100));
-        assert_eq!(announced(&mut estimate, [Duration::from_micros(900); 200]), None);
+        assert_eq!(
+            announced(&mut estimate, [Duration::from_micros(900); 200]),
+            None
+        );
     }
 
     #[test]
@@ -148,11 +172,12 @@ mod tests {
         // 100 to 119 ms, mean 109.5: the 95th percentile is 118 and the claim 124.
         let mut estimate = LatencyEstimate::new(ms(10));
         for number in 0..WINDOW as u64 {
-            estimate.add(ms(100 + number * 7 % 20));
+            let inside = ms(100 + number * 7 % 20);
+            estimate.add(inside, inside - ms(50));
         }
         let claim = estimate.claim();
         assert!(claim >= ms(118) && claim <= ms(125), "{claim:?}");
-        let usual = estimate.usual();
-        assert!(usual >= ms(107) && usual <= ms(111), "{usual:?}");
+        let usual = estimate.inference();
+        assert!(usual >= ms(57) && usual <= ms(61), "{usual:?}");
     }
 }

@@ -12,6 +12,7 @@ mod intake;
 mod interrupt;
 mod late;
 mod latency;
+mod life;
 mod message;
 mod meta;
 mod model;
@@ -71,7 +72,10 @@ pub enum Overlay {
 pub enum EngineChoice {
     /// The first of the library's table that suits and opens.
     #[default]
-    #[enum_value(name = "The fastest that is installed and suits device and precision", nick = "auto")]
+    #[enum_value(
+        name = "The fastest that is installed and suits device and precision",
+        nick = "auto"
+    )]
     Auto,
     /// libtorch.
     #[enum_value(name = "libtorch, on CPUs and NVIDIA GPUs", nick = "torch")]
@@ -98,13 +102,19 @@ impl EngineChoice {
 pub enum LatePolicy {
     /// The frame carries the last result.
     #[default]
-    #[enum_value(name = "Keep the frame, with the last result and its age", nick = "skip-inference")]
+    #[enum_value(
+        name = "Keep the frame, with the last result and its age",
+        nick = "skip-inference"
+    )]
     SkipInference,
     /// The frame is dropped.
     #[enum_value(name = "Drop the frame", nick = "drop-frame")]
     DropFrame,
     /// The frame has its inference.
-    #[enum_value(name = "Run the network on it all the same, however late it gets", nick = "block")]
+    #[enum_value(
+        name = "Run the network on it all the same, however late it gets",
+        nick = "block"
+    )]
     Block,
 }
 

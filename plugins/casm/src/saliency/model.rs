@@ -11,6 +11,7 @@ use super::imp::lock;
 /// A network with its weights, and what is known of it. Shared by all streams that use it.
 pub struct Model {
     header: Header,
+    path: String,
     origin: String,
     description: EngineDescription,
     engine: Mutex<Box<dyn Engine>>,
@@ -25,7 +26,10 @@ impl Model {
     pub fn open(path: &str, options: &EngineOptions) -> Result<Model> {
         let checkpoint = Checkpoint::open_or_built_in(path.as_ref())?;
         let engine = engine::open(&checkpoint, options)?;
-        Model::new(checkpoint.header().clone(), checkpoint.origin(), engine)
+        let header = checkpoint.header().clone();
+        let mut model = Model::new(header, checkpoint.origin(), engine)?;
+        model.path = path.to_owned();
+        Ok(model)
     }
 
     /// Takes an engine that is open for a checkpoint with this `header`, called `origin` in messages.
@@ -44,6 +48,7 @@ impl Model {
         engine.run(1, &pixels, &mut output)?;
         Ok(Model {
             header,
+            path: String::new(),
             origin: origin.to_owned(),
             description: engine.description().clone(),
             first: begin.elapsed(),
@@ -56,7 +61,12 @@ impl Model {
         &self.header
     }
 
-    /// The model file, or "the built-in model".
+    /// The model file; empty for the built-in model, and for an engine of the application's.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Where it comes from, in words.
     pub fn origin(&self) -> &str {
         &self.origin
     }

@@ -56,7 +56,11 @@ impl Outlet {
         pts: Option<gst::ClockTime>,
     ) -> Result<()> {
         let model = &inquiry.model;
-        if self.model.as_ref().is_some_and(|last| !Arc::ptr_eq(last, model)) {
+        if self
+            .model
+            .as_ref()
+            .is_some_and(|last| !Arc::ptr_eq(last, model))
+        {
             self.forget();
         }
         self.model = Some(model.clone());

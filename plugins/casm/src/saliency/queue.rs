@@ -63,9 +63,8 @@ impl<T> FrameQueue<T> {
     /// # Errors
     /// What pushing an earlier frame has come to; [`FlowError::Flushing`].
     pub fn push(&self, frame: T, depth: usize) -> Result<FlowSuccess, FlowError> {
-        let mut state = self.wait(|state| {
-            state.closed || state.flow.is_err() || state.inside() < depth.max(1)
-        });
+        let mut state =
+            self.wait(|state| state.closed || state.flow.is_err() || state.inside() < depth.max(1));
         if state.closed {
             return Err(FlowError::Flushing);
         }

@@ -2,10 +2,14 @@
 
 use std::collections::VecDeque;
 
+/// More streams than run at once.
+const MOST: usize = 256;
+
 /// Waiting work of several streams, of which each gets its turn: a stream with much to do does not keep others waiting.
 #[derive(Debug)]
 pub struct Rotation<T> {
-    /// Streams with something waiting, in the order of their turns.
+    /// In the order of their turns. Those with nothing waiting keep their place, or one that brings its next piece
+    /// only after the last one is done would come after those that have many.
     streams: VecDeque<(u64, VecDeque<T>)>,
     len: usize,
 }
@@ -25,7 +29,13 @@ impl<T> Rotation<T> {
         self.len += 1;
         match self.streams.iter_mut().find(|(other, _)| *other == stream) {
             Some((_, waiting)) => waiting.push_back(item),
-            None => self.streams.push_back((stream, VecDeque::from([item]))),
+            None => {
+                if self.streams.len() >= MOST {
+                    // Streams that have ended long ago among them.
+                    self.streams.retain(|(_, waiting)| !waiting.is_empty());
+                }
+                self.streams.push_front((stream, VecDeque::from([item])));
+            }
         }
     }
 
@@ -44,20 +54,19 @@ impl<T> Rotation<T> {
     pub fn take(&mut self, limit: usize, alike: impl Fn(&T, &T) -> bool) -> Vec<T> {
         let mut taken: Vec<T> = Vec::new();
         while taken.len() < limit {
-            let Some((_, waiting)) = self.streams.front_mut() else {
+            let waits = |(_, waiting): &(u64, VecDeque<T>)| !waiting.is_empty();
+            let Some(turn) = self.streams.iter().position(waits) else {
                 break;
             };
-            let fits = match (taken.first(), waiting.front()) {
+            let fits = match (taken.first(), self.streams[turn].1.front()) {
                 (Some(first), Some(next)) => alike(first, next),
                 _ => true,
             };
             if !fits {
                 break;
             }
-            taken.extend(waiting.pop_front());
-            if let Some(stream) = self.streams.pop_front()
-                && !stream.1.is_empty()
-            {
+            if let Some(mut stream) = self.streams.remove(turn) {
+                taken.extend(stream.1.pop_front());
                 self.streams.push_back(stream);
             }
         }
@@ -88,9 +97,28 @@ mod tests {
         }
         assert_eq!(
             order,
-            [(1, 0), (2, 0), (3, 0), (1, 1), (2, 1), (1, 2), (1, 3)]
+            [(3, 0), (2, 0), (1, 0), (2, 1), (1, 1), (1, 2), (1, 3)]
         );
         assert_eq!(rotation.take(5, |_, _| true), []);
+    }
+
+    #[test]
+    fn a_stream_that_waits_for_its_answer_has_every_other_turn() {
+        let mut rotation = Rotation::default();
+        for number in 0..10 {
+            rotation.add(1, (1, number));
+        }
+        rotation.add(2, (2, 0));
+        let mut order = Vec::new();
+        for _ in 0..6 {
+            let done = rotation.take(1, |_, _| true);
+            // The second stream brings its next piece while the worker is at the one after.
+            if order.last() == Some(&2) {
+                rotation.add(2, (2, 0));
+            }
+            order.extend(done.iter().map(|(stream, _)| *stream));
+        }
+        assert_eq!(order, [2, 1, 2, 1, 2, 1]);
     }
 
     #[test]
@@ -98,19 +126,19 @@ mod tests {
         let mut rotation = filled();
         assert_eq!(
             rotation.take(4, |_, _| true),
-            [(1, 0), (2, 0), (3, 0), (1, 1)]
+            [(3, 0), (2, 0), (1, 0), (2, 1)]
         );
         assert_eq!(rotation.len(), 3);
         // The turn goes on where it was.
-        assert_eq!(rotation.take(9, |_, _| true), [(2, 1), (1, 2), (1, 3)]);
+        assert_eq!(rotation.take(9, |_, _| true), [(1, 1), (1, 2), (1, 3)]);
     }
 
     #[test]
     fn a_batch_ends_before_what_does_not_fit() {
         let mut rotation = filled();
         let same_number = |a: &(u64, u32), b: &(u64, u32)| a.1 == b.1;
-        assert_eq!(rotation.take(9, same_number), [(1, 0), (2, 0), (3, 0)]);
-        assert_eq!(rotation.take(9, same_number), [(1, 1), (2, 1)]);
+        assert_eq!(rotation.take(9, same_number), [(3, 0), (2, 0), (1, 0)]);
+        assert_eq!(rotation.take(9, same_number), [(2, 1), (1, 1)]);
         assert_eq!(rotation.take(9, same_number), [(1, 2)]);
     }
 }

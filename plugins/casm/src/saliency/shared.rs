@@ -138,7 +138,11 @@ impl SharedEngine {
         max_batch: usize,
         batch_timeout: Duration,
     ) -> Result<SharedEngine> {
-        let model = Model::new(header, &format!("the application's engine '{name}'"), engine)?;
+        let model = Model::new(
+            header,
+            &format!("the application's engine '{name}'"),
+            engine,
+        )?;
         let batching = Batching {
             most: max_batch,
             patience: batch_timeout,

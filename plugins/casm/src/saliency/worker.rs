@@ -155,7 +155,9 @@ fn serve(jobs: &Receiver<Job>, batching: Batching) {
         let batch = waiting.take(batching.most.max(1), |first, next| {
             Arc::ptr_eq(&first.model, &next.model)
         });
-        let wanted = batch.into_iter().filter(|job| job.wanted.strong_count() > 0);
+        let wanted = batch
+            .into_iter()
+            .filter(|job| job.wanted.strong_count() > 0);
         run(wanted.collect());
     }
 }
