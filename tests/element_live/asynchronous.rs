@@ -309,3 +309,28 @@ fn seeks_in_a_playing_pipeline_leave_nothing_of_the_former_place() {
     }
     playing.set_state(gst::State::Null).expect("it stops");
 }
+
+#[test]
+fn states_change_at_any_moment() {
+    let (_shared, behaviour) = register("states", 1, 1, Duration::ZERO);
+    let playing = pipeline(
+        "videotestsrc ! video/x-raw,format=GRAY8,width=32,height=32,framerate=200/1 \
+         ! casmesaliency name=c model-instance-id=states async-depth=4 ! fakesink sync=true",
+    );
+    use gst::State::{Null, Paused, Playing, Ready};
+    for round in 0..60 {
+        behaviour.take(round % 7);
+        for state in [Paused, Playing, Paused, Playing, Ready, Playing, Null]
+            .into_iter()
+            .skip(round as usize % 5)
+        {
+            playing.set_state(state).expect("it changes");
+            std::thread::sleep(Duration::from_millis(round * 5 % 13));
+        }
+    }
+    // And works.
+    playing.set_state(Playing).expect("it starts");
+    let element = named(&playing, "c");
+    eventually("a frame", || casm_tests::gst::count(&element, "frames") > 2);
+    playing.set_state(Null).expect("it stops");
+}
