@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use casm::PixelFormat;
 use casm_tests::engine::{POISON, register};
-use casm_tests::gst::{caps, info, mask, named, pipeline, said, stamp};
+use casm_tests::gst::{caps, info, mask, named, pipeline, resident, said, stamp};
 use gst::prelude::*;
 use gst_check::Harness;
 
@@ -333,4 +333,29 @@ fn states_change_at_any_moment() {
     let element = named(&playing, "c");
     eventually("a frame", || casm_tests::gst::count(&element, "frames") > 2);
     playing.set_state(Null).expect("it stops");
+}
+
+#[test]
+fn ten_thousand_frames_leave_no_memory() {
+    let (_shared, _) = register("memory", 0, 1, Duration::ZERO);
+    let mut harness = small(&[
+        ("model-instance-id", "memory"),
+        ("async-depth", "4"),
+        ("inference-interval", "4"),
+    ]);
+    let mut number = 0;
+    let mut frames = |count: usize| {
+        for _ in 0..count {
+            harness.push(grey(number, 100)).expect("it is taken in");
+            drop(harness.pull().expect("it comes out"));
+            number += 1;
+        }
+    };
+    frames(2_000);
+    let before = resident();
+    frames(10_000);
+    let grown = resident().saturating_sub(before);
+    println!("resident memory: {before} KiB, {grown} KiB more after 10000 frames");
+    // A mask a frame would be 500 MB; other tests of this file run at the same time and load models.
+    assert!(grown < 60 * 1024, "{grown} KiB more");
 }

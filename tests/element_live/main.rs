@@ -7,6 +7,7 @@
 //! | [`swap`] | another model while playing |
 //! | [`sharing`] | several streams on one model |
 //! | [`asynchronous`] | frames that wait inside |
+//! | [`tracer`] | the core's latency tracer on the built plugin |
 //!
 //! Most use an engine whose speed and faults they choose (`casm_tests::engine`).
 
@@ -15,6 +16,7 @@ mod late;
 mod latency;
 mod sharing;
 mod swap;
+mod tracer;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -139,7 +139,7 @@ impl CasmeSaliency {
         let added = match &inquiry {
             None => {
                 lock(&self.outlet).reuse();
-                Ok(())
+                Ok(false)
             }
             Some(inquiry) => {
                 let answer = inquiry.ticket.wait(&self.interrupt.signal());
@@ -152,7 +152,12 @@ impl CasmeSaliency {
                 added
             }
         };
-        added.map_err(|error| self.fail(&error))?;
+        let first = added.map_err(|error| self.fail(&error))?;
+        if let Some(inquiry) = inquiry.filter(|_| first) {
+            // Another element of the same instance may have changed it.
+            let model = inquiry.model;
+            lock(&self.stats).set_model(model.origin(), model.description());
+        }
         let drawn = {
             let mut outlet = lock(&self.outlet);
             let dressed = outlet.dress(buffer.make_mut(), &layout, &settings);

@@ -9,8 +9,10 @@ const WINDOW: usize = 64;
 const ENOUGH: usize = 8;
 /// At least so many inferences lie between two announcements.
 const PAUSE: u32 = 16;
-/// Share by which the estimate must have changed to be announced anew; NNStreamer's.
-const MATERIAL: f64 = 0.25;
+/// Share by which the estimate must have grown to be announced anew; NNStreamer's.
+const GROWN: f64 = 0.25;
+/// And fallen: with this, what was announced stays within 20 % of what is measured, headroom included.
+const FALLEN: f64 = 0.125;
 /// Changes below this matter to nobody.
 const LEAST: Duration = Duration::from_millis(1);
 /// So much more than measured is claimed.
@@ -76,7 +78,12 @@ impl LatencyEstimate {
             return false;
         }
         let change = current.abs_diff(self.announced);
-        let material = change >= LEAST && change > self.announced.mul_f64(MATERIAL);
+        let share = if current > self.announced {
+            GROWN
+        } else {
+            FALLEN
+        };
+        let material = change >= LEAST && change > self.announced.mul_f64(share);
         if material {
             // Said once, whether or not anybody asks then.
             self.announced = current;
@@ -156,6 +163,9 @@ mod tests {
         let at = announced(&mut estimate, [ms(20); 200]).expect("it has fallen");
         assert!((WINDOW - 5..WINDOW).contains(&at), "{at}");
         assert_eq!(estimate.current(), ms(21));
+        // 11 % less is not material, 14 % less is: 21 ms less an eighth are 18.4.
+        assert_eq!(announced(&mut estimate, [ms(18); 200]), None);
+        assert!(announced(&mut estimate, [ms(17); 200]).is_some());
     }
 
     #[test]

@@ -44,7 +44,8 @@ impl Outlet {
         self.tracker.forget();
     }
 
-    /// Takes in what the network has answered for the frame with this time stamp.
+    /// Takes in what the network has answered for the frame with this time stamp. True if it is the first answer of
+    /// its model.
     ///
     /// # Errors
     /// [`casm_core::Error::Engine`] if it is not a mask.
@@ -54,16 +55,16 @@ impl Outlet {
         output: &Output,
         settings: &Settings,
         pts: Option<gst::ClockTime>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let model = &inquiry.model;
-        if self
+        let first = !self
             .model
             .as_ref()
-            .is_some_and(|last| !Arc::ptr_eq(last, model))
-        {
+            .is_some_and(|last| Arc::ptr_eq(last, model));
+        if first {
             self.forget();
+            self.model = Some(model.clone());
         }
-        self.model = Some(model.clone());
         let smooth = |mask| self.average.add(mask, settings.mask_smoothing);
         let mut localization = Localization::from_output(
             model.header(),
@@ -82,7 +83,7 @@ impl Outlet {
         }
         let classes = &model.header().classes;
         self.last = Some(Finding::new(localization, inquiry.geometry, classes, pts));
-        Ok(())
+        Ok(first)
     }
 
     /// The next frame has the last result, one frame older.
