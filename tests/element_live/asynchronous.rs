@@ -9,7 +9,7 @@ use casm_tests::gst::{caps, info, mask, named, pipeline, resident, said, stamp};
 use gst::prelude::*;
 use gst_check::Harness;
 
-use crate::{SIZE, eventually, grey, small};
+use crate::{Playing, SIZE, alone, beside, eventually, grey, small};
 
 fn inside(id: &str, depth: &str) -> Harness {
     small(&[("model-instance-id", id), ("async-depth", depth)])
@@ -54,6 +54,7 @@ fn order(harness: &Harness) -> Arc<Mutex<Vec<String>>> {
 
 #[test]
 fn frames_keep_their_order_events_their_place_and_eos_comes_last() {
+    let _machine = alone();
     let (_shared, _) = register("order", 5, 2, Duration::ZERO);
     let mut harness = inside("order", "4");
     let order = order(&harness);
@@ -96,6 +97,7 @@ fn frames_keep_their_order_events_their_place_and_eos_comes_last() {
 
 #[test]
 fn upstream_goes_on_while_frames_wait_but_no_further_than_said() {
+    let _machine = beside();
     let (_shared, behaviour) = register("bounded", 0, 1, Duration::ZERO);
     let mut harness = inside("bounded", "3");
     harness.push(grey(0, 50)).expect("it is taken in");
@@ -131,6 +133,7 @@ fn upstream_goes_on_while_frames_wait_but_no_further_than_said() {
 
 #[test]
 fn a_flush_discards_what_waits_at_once() {
+    let _machine = beside();
     let (_shared, behaviour) = register("flush", 0, 1, Duration::ZERO);
     let mut harness = inside("flush", "8");
     harness.push(grey(0, 50)).expect("it is taken in");
@@ -171,6 +174,7 @@ fn a_flush_discards_what_waits_at_once() {
 
 #[test]
 fn without_depth_a_flush_wakes_the_streaming_thread_too() {
+    let _machine = beside();
     let (_shared, behaviour) = register("flush0", 0, 1, Duration::ZERO);
     let mut harness = small(&[("model-instance-id", "flush0")]);
     harness.push_and_pull(grey(0, 50)).expect("a frame");
@@ -195,6 +199,7 @@ fn without_depth_a_flush_wakes_the_streaming_thread_too() {
 
 #[test]
 fn new_caps_wait_for_the_frames_of_the_old_ones() {
+    let _machine = beside();
     let (_shared, _) = register("caps", 5, 1, Duration::ZERO);
     let mut harness = inside("caps", "8");
     for number in 0..5 {
@@ -214,6 +219,7 @@ fn new_caps_wait_for_the_frames_of_the_old_ones() {
 
 #[test]
 fn an_inference_that_fails_ends_the_stream_and_what_downstream_says_goes_up() {
+    let _machine = beside();
     let (_shared, _) = register("failing", 1, 1, Duration::ZERO);
     let mut harness = inside("failing", "4");
     let bus = gst::Bus::new();
@@ -252,6 +258,7 @@ fn an_inference_that_fails_ends_the_stream_and_what_downstream_says_goes_up() {
 
 #[test]
 fn a_stop_returns_although_the_device_hangs_and_says_so() {
+    let _machine = alone();
     for depth in ["0", "4"] {
         let id = format!("hanging{depth}");
         let (shared, behaviour) = register(&id, 0, 1, Duration::ZERO);
@@ -286,11 +293,12 @@ fn a_stop_returns_although_the_device_hangs_and_says_so() {
 
 #[test]
 fn seeks_in_a_playing_pipeline_leave_nothing_of_the_former_place() {
+    let _machine = beside();
     let (_shared, _) = register("seeks", 1, 2, Duration::ZERO);
-    let playing = pipeline(
+    let playing = Playing(pipeline(
         "videotestsrc num-buffers=100000 ! video/x-raw,format=GRAY8,width=32,height=32,framerate=25/1 \
          ! casmesaliency model-instance-id=seeks async-depth=4 ! appsink name=sink sync=false max-buffers=2",
-    );
+    ));
     let sink: gst_app::AppSink = named(&playing, "sink").downcast().expect("an appsink");
     playing.set_state(gst::State::Playing).expect("it starts");
     for round in 0..30 {
@@ -312,15 +320,17 @@ fn seeks_in_a_playing_pipeline_leave_nothing_of_the_former_place() {
 
 #[test]
 fn states_change_at_any_moment() {
+    let _machine = beside();
     let (_shared, behaviour) = register("states", 1, 1, Duration::ZERO);
-    let playing = pipeline(
+    let playing = Playing(pipeline(
         "videotestsrc ! video/x-raw,format=GRAY8,width=32,height=32,framerate=200/1 \
          ! casmesaliency name=c model-instance-id=states async-depth=4 ! fakesink sync=true",
-    );
-    use gst::State::{Null, Paused, Playing, Ready};
+    ));
+    use gst::State::{Null, Paused, Ready};
+    const PLAYING: gst::State = gst::State::Playing;
     for round in 0..60 {
         behaviour.take(round % 7);
-        for state in [Paused, Playing, Paused, Playing, Ready, Playing, Null]
+        for state in [Paused, PLAYING, Paused, PLAYING, Ready, PLAYING, Null]
             .into_iter()
             .skip(round as usize % 5)
         {
@@ -329,7 +339,7 @@ fn states_change_at_any_moment() {
         }
     }
     // And works.
-    playing.set_state(Playing).expect("it starts");
+    playing.set_state(PLAYING).expect("it starts");
     let element = named(&playing, "c");
     eventually("a frame", || casm_tests::gst::count(&element, "frames") > 2);
     playing.set_state(Null).expect("it stops");
@@ -337,6 +347,7 @@ fn states_change_at_any_moment() {
 
 #[test]
 fn ten_thousand_frames_leave_no_memory() {
+    let _machine = beside();
     let (_shared, _) = register("memory", 0, 1, Duration::ZERO);
     let mut harness = small(&[
         ("model-instance-id", "memory"),

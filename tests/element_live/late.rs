@@ -8,7 +8,7 @@ use casm_tests::gst::{count, mask, named, pipeline, wait};
 use gst::prelude::*;
 use gstcasm::MaskMeta;
 
-use crate::{eventually, grey, percentile, small};
+use crate::{Playing, alone, beside, eventually, grey, percentile, small};
 
 /// A source of 60 frames a second before a model that makes 15.
 const FRAME: Duration = Duration::from_nanos(16_666_667);
@@ -32,11 +32,11 @@ fn overload(
 ) -> (Vec<Left>, Vec<gst::Message>, [u64; 4]) {
     let (_shared, _) = register(name, INFERENCE.as_millis() as u64, 1, Duration::ZERO);
     let frames = seconds * 60;
-    let playing = pipeline(&format!(
+    let playing = Playing(pipeline(&format!(
         "videotestsrc is-live=true num-buffers={frames} \
          ! video/x-raw,format=GRAY8,width=32,height=32,framerate=60/1 \
          ! casmesaliency name=c model-instance-id={name} {properties} ! queue max-size-time=0 ! fakesink sync=true"
-    ));
+    )));
     let element = named(&playing, "c");
     let left: Arc<Mutex<Vec<Left>>> = Arc::default();
     let pad = element.static_pad("src").expect("it has one");
@@ -116,16 +116,19 @@ fn check_overload(name: &str, properties: &str) {
 
 #[test]
 fn at_four_times_overload_every_frame_flows_and_latency_does_not_grow() {
+    let _machine = alone();
     check_overload("overload", "");
 }
 
 #[test]
 fn the_same_with_frames_that_wait_inside() {
+    let _machine = alone();
     check_overload("overload-inside", "async-depth=8");
 }
 
 #[test]
 fn dropped_frames_are_told_and_the_others_have_their_own_result() {
+    let _machine = alone();
     let (left, messages, [frames, inferred, skipped, dropped]) =
         overload("dropping", "late-policy=drop-frame", 2);
     assert_eq!((skipped, frames, inferred), (0, left.len() as u64, frames));
@@ -150,6 +153,7 @@ fn dropped_frames_are_told_and_the_others_have_their_own_result() {
 
 #[test]
 fn block_waits_for_each_and_gets_later() {
+    let _machine = alone();
     let (left, messages, [frames, inferred, ..]) = overload("blocking", "late-policy=block", 1);
     assert_eq!((frames, inferred, messages.len()), (60, 60, 0));
     // 60 of 66 ms, less the second that they came in.
@@ -162,6 +166,7 @@ fn block_waits_for_each_and_gets_later() {
 
 #[test]
 fn files_skip_only_what_a_sink_says_is_late() {
+    let _machine = beside();
     let (_shared, behaviour) = register("files", 40, 1, Duration::ZERO);
     let description = |sink: &str| {
         format!(
@@ -174,7 +179,7 @@ fn files_skip_only_what_a_sink_says_is_late() {
         ("sync=true", false),
         ("sync=true qos=true", true),
     ] {
-        let playing = pipeline(&description(sink));
+        let playing = Playing(pipeline(&description(sink)));
         casm_tests::gst::play(&playing).expect("it plays");
         let element = named(&playing, "c");
         let [frames, skipped] = ["frames", "skipped"].map(|field| count(&element, field));
@@ -185,6 +190,7 @@ fn files_skip_only_what_a_sink_says_is_late() {
 
 #[test]
 fn a_qos_event_names_the_time_up_to_which_frames_are_late() {
+    let _machine = beside();
     let (_shared, _) = register("qos", 0, 1, Duration::ZERO);
     let mut harness = small(&[("model-instance-id", "qos")]);
     let age = |harness: &mut gst_check::Harness, number: u64| {

@@ -6,7 +6,7 @@ use casm_tests::engine::register;
 use casm_tests::gst::{named, pipeline, stats};
 use gst::prelude::*;
 
-use crate::{Passed, eventually, percentile, record};
+use crate::{Passed, Playing, alone, beside, eventually, percentile, record};
 
 /// What `element` adds to the minimum latency.
 fn claimed(element: &gst::Element) -> Duration {
@@ -46,11 +46,12 @@ fn within_a_fifth(claimed: Duration, measured: Duration) -> bool {
 
 #[test]
 fn what_is_claimed_is_what_is_measured_and_changes_are_told() {
+    let _machine = alone();
     let (_shared, behaviour) = register("latency", 40, 1, Duration::ZERO);
-    let playing = pipeline(
+    let playing = Playing(pipeline(
         "videotestsrc is-live=true ! video/x-raw,format=GRAY8,width=32,height=32,framerate=10/1 \
          ! casmesaliency name=c model-instance-id=latency ! queue ! fakesink sync=true",
-    );
+    ));
     let element = named(&playing, "c");
     let (arrived, left) = (record(&element, "sink"), record(&element, "src"));
     playing.set_state(gst::State::Playing).expect("it starts");
@@ -96,11 +97,12 @@ fn what_is_claimed_is_what_is_measured_and_changes_are_told() {
 
 #[test]
 fn without_a_live_source_nothing_is_claimed_and_nothing_told() {
+    let _machine = beside();
     let (_shared, behaviour) = register("not live", 1, 1, Duration::ZERO);
-    let playing = pipeline(
+    let playing = Playing(pipeline(
         "videotestsrc num-buffers=60 ! video/x-raw,format=GRAY8,width=32,height=32 \
          ! casmesaliency name=c model-instance-id=\"not live\" ! fakesink sync=false",
-    );
+    ));
     let element = named(&playing, "c");
     let left = record(&element, "src");
     playing.set_state(gst::State::Playing).expect("it starts");

@@ -18,7 +18,7 @@ mod sharing;
 mod swap;
 mod tracer;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use casm::PixelFormat;
@@ -67,6 +67,41 @@ pub fn record(element: &gst::Element, pad: &str) -> Passed {
 pub fn percentile(mut durations: Vec<Duration>, percent: usize) -> Duration {
     durations.sort_unstable();
     durations[(durations.len() - 1) * percent / 100]
+}
+
+/// A pipeline that stops when it goes out of scope, because GStreamer's threads do not survive its end in a failed test.
+pub struct Playing(pub gst::Pipeline);
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        // A failed stop is another test's business.
+        let _ = self.0.set_state(gst::State::Null);
+    }
+}
+
+impl std::ops::Deref for Playing {
+    type Target = gst::Pipeline;
+
+    fn deref(&self) -> &gst::Pipeline {
+        &self.0
+    }
+}
+
+/// Tests that measure times have the machine to themselves, as far as this program goes.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// For tests that measure times.
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE
+        .write()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// For the others.
+pub fn beside() -> RwLockReadGuard<'static, ()> {
+    MACHINE
+        .read()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// Waits until `done`, for a time that only a hang takes.

@@ -6,14 +6,14 @@ use casm_tests::engine::{POISON, register};
 use casm_tests::gst::{count, mask, named, pipeline, resident, said, stats};
 use gst::prelude::*;
 
-use crate::{eventually, grey, small};
+use crate::{Playing, alone, beside, eventually, grey, small};
 
 /// A pipeline that plays as fast as its model answers.
-fn stream(id: &str, properties: &str) -> (gst::Pipeline, gst::Element) {
-    let playing = pipeline(&format!(
+fn stream(id: &str, properties: &str) -> (Playing, gst::Element) {
+    let playing = Playing(pipeline(&format!(
         "videotestsrc ! video/x-raw,format=GRAY8,width=32,height=32 \
          ! casmesaliency name=c model-instance-id={id} {properties} ! fakesink sync=false"
-    ));
+    )));
     let element = named(&playing, "c");
     (playing, element)
 }
@@ -46,6 +46,7 @@ fn together(id: &str, streams: usize, properties: &str) -> Vec<u64> {
 
 #[test]
 fn streams_get_equal_shares_and_together_no_less_than_one() {
+    let _machine = alone();
     let (_shared, behaviour) = register("fair", 5, 1, Duration::ZERO);
     let alone = together("fair", 1, "")[0];
     for streams in [2, 4, 8] {
@@ -78,6 +79,7 @@ fn streams_get_equal_shares_and_together_no_less_than_one() {
 
 #[test]
 fn waiting_frames_of_several_streams_are_one_batch_and_each_has_its_own_result() {
+    let _machine = alone();
     let (_shared, behaviour) = register("batches", 2, 4, Duration::from_millis(500));
     let threads = [40_u8, 80, 120, 200].map(|value| {
         std::thread::spawn(move || {
@@ -104,6 +106,7 @@ fn waiting_frames_of_several_streams_are_one_batch_and_each_has_its_own_result()
 
 #[test]
 fn a_stream_that_fails_or_stops_leaves_the_others_alone() {
+    let _machine = beside();
     let (_shared, behaviour) = register("faults", 2, 4, Duration::from_millis(20));
     let others: Vec<_> = (0..2).map(|_| stream("faults", "")).collect();
     for (playing, _) in &others {
@@ -138,6 +141,7 @@ fn a_stream_that_fails_or_stops_leaves_the_others_alone() {
 
 #[test]
 fn the_model_is_there_once_and_goes_with_the_last_who_uses_it() {
+    let _machine = beside();
     let (shared, behaviour) = register("once", 0, 1, Duration::ZERO);
     let streams: Vec<_> = (0..8)
         .map(|_| small(&[("model-instance-id", "once")]))
@@ -155,6 +159,7 @@ fn the_model_is_there_once_and_goes_with_the_last_who_uses_it() {
 
 #[test]
 fn a_loaded_model_is_shared_and_the_first_settles_how_it_runs() {
+    let _machine = beside();
     let properties = [("model-instance-id", "loaded"), ("device", "cpu")];
     let mut first = small(&properties);
     assert!(first.push_and_pull(grey(0, 100)).is_ok());

@@ -8,6 +8,8 @@ use casm_tests::gst::{buffer, centred_ball, harness, info, mask, resident, stats
 use gst::prelude::*;
 use gst_check::Harness;
 
+use crate::beside;
+
 const SIZE: (u32, u32) = (160, 120);
 
 fn model_file(folder: &Path, name: &str) -> String {
@@ -66,6 +68,7 @@ fn until_told(harness: &mut Harness, bus: &gst::Bus, number: &mut u64) -> Told {
 
 #[test]
 fn a_model_is_loaded_aside_and_frames_have_it_when_that_is_told() {
+    let _machine = beside();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (mut harness, bus) = playing();
     let element = harness.element().expect("it has one");
@@ -129,6 +132,7 @@ fn a_model_is_loaded_aside_and_frames_have_it_when_that_is_told() {
 
 #[test]
 fn of_several_models_set_in_a_row_the_last_one_wins() {
+    let _machine = beside();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (mut harness, bus) = playing();
     let element = harness.element().expect("it has one");
@@ -149,6 +153,7 @@ fn of_several_models_set_in_a_row_the_last_one_wins() {
 
 #[test]
 fn fifty_swaps_leave_no_memory_behind() {
+    let _machine = beside();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let paths = ["1", "2"].map(|name| model_file(folder.path(), name));
     let (mut harness, bus) = playing();

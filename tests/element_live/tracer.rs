@@ -4,11 +4,16 @@ use std::process::Command;
 
 use casm_tests::plugin_folder;
 
+use crate::alone;
+
 /// The number of nanoseconds in `field` of a tracer's record, in ms.
 fn milliseconds(record: &str, field: &str) -> Option<f64> {
     let (_, rest) = record.split_once(&format!("{field}=(guint64)"))?;
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse::<f64>().ok().map(|nanoseconds| nanoseconds / 1e6)
+    digits
+        .parse::<f64>()
+        .ok()
+        .map(|nanoseconds| nanoseconds / 1e6)
 }
 
 /// Last reported latency, and the 95th percentile of those measured among the last 64.
@@ -46,6 +51,7 @@ fn trace(properties: &str) -> (f64, f64) {
 
 #[test]
 fn the_tracer_measures_what_is_reported() {
+    let _machine = alone();
     for properties in ["", "async-depth=4"] {
         // What else the machine does may change in the seconds that a run takes: one of three is quiet enough.
         let runs = (0..3).map(|_| trace(properties));
