@@ -48,6 +48,10 @@ impl CasmeSaliency {
         self.queue.open();
         self.interrupt.lower();
         self.forget();
+        // Set while the first one was being loaded.
+        if lock(&self.settings).model != settings.model {
+            self.take_effect("model");
+        }
         Ok(())
     }
 
@@ -56,7 +60,8 @@ impl CasmeSaliency {
         match name {
             "model" => {
                 // Without one it is read when the element starts.
-                if let Some(instance) = lock(&self.instance).clone() {
+                let instance = lock(&self.instance).clone();
+                if let Some(instance) = instance {
                     let path = lock(&self.settings).model.clone();
                     self.swap_model(&instance, path);
                 }
