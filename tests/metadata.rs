@@ -68,12 +68,12 @@ const STEPS: [Step; 12] = [
         },
     },
     Step {
-        element: "videoflip method=horizontal-flip",
+        element: "videoflip video-direction=horiz",
         size: SIZE,
         moved: |[left, top, right, bottom]| [320.0 - right, top, 320.0 - left, bottom],
     },
     Step {
-        element: "videoflip method=clockwise",
+        element: "videoflip video-direction=90r",
         size: (240, 320),
         moved: |[left, top, right, bottom]| [240.0 - bottom, left, 240.0 - top, right],
     },

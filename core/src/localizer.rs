@@ -1,14 +1,13 @@
 //! Frame → localization: every stage in one call.
 
 use crate::checkpoint::Checkpoint;
-use crate::engine::{self, Engine, EngineOptions, Output};
+use crate::engine::{self, Engine, EngineDescription, EngineOptions, Output};
 use crate::error::{Error, Result};
 use crate::frame::Frame;
 use crate::geometry::{Geometry, Resize};
 use crate::header::Header;
 use crate::input::InputBuilder;
 use crate::mask::{Binarization, BoundingBox, Component, Mask};
-use crate::network::Upsample;
 
 /// What is done with the mask after the network, and how the frame is laid before it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,7 +52,6 @@ pub struct Localization {
 /// Turns frames into [`Localization`]s with one engine.
 pub struct Localizer {
     header: Header,
-    upsample: Upsample,
     engine: Box<dyn Engine>,
     input: InputBuilder,
     pixels: Vec<u8>,
@@ -74,15 +72,8 @@ impl Localizer {
 
     /// Uses an engine that is already open for the checkpoint with this `header`.
     pub fn new(header: Header, engine: Box<dyn Engine>) -> Localizer {
-        let upsample = header
-            .network
-            .decoder
-            .as_ref()
-            .map(|decoder| decoder.upsample)
-            .unwrap_or_default();
         Localizer {
             header,
-            upsample,
             engine,
             input: InputBuilder::default(),
             pixels: Vec::new(),
@@ -126,32 +117,63 @@ impl Localizer {
         let geometry = Geometry::new(options.resize, frame.width(), frame.height(), size);
         self.input.build(frame, &geometry, &mut self.pixels)?;
         self.engine.run(1, &self.pixels, &mut self.output)?;
-        let mut values = self.output.masks.iter().chain(&self.output.logits);
-        if !values.all(|value| value.is_finite()) {
-            return Err(Error::Engine {
-                engine: self.engine.description().engine.clone(),
-                reason: "mask or logits are not numbers; the model's weights are damaged, or its \
-                         precision is too low: use precision=f32"
-                    .to_owned(),
-            });
-        }
-        let side = self.header.mask_size();
-        let coarse = Mask {
-            width: side,
-            height: side,
-            values: self.output.masks.clone(),
-        };
-        let mask = coarse.upsample(size as usize / side, self.upsample);
-        Ok(Localization::from_mask(
-            smooth(mask),
-            &self.output.logits,
+        Localization::from_output(
+            &self.header,
+            self.engine.description(),
+            &self.output,
             &geometry,
             options,
-        ))
+            smooth,
+        )
     }
 }
 
 impl Localization {
+    /// The stages after the engine: `output` is that of one picture, `smooth` what is done with its mask.
+    ///
+    /// # Errors
+    /// [`Error::Engine`], naming the `engine`, if numbers are missing or not finite.
+    pub fn from_output(
+        header: &Header,
+        engine: &EngineDescription,
+        output: &Output,
+        geometry: &Geometry,
+        options: &LocalizeOptions,
+        smooth: impl FnOnce(Mask) -> Mask,
+    ) -> Result<Localization> {
+        let failure = |reason: &str| Error::Engine {
+            engine: engine.engine.clone(),
+            reason: reason.to_owned(),
+        };
+        let side = header.mask_size();
+        if output.masks.len() != side * side {
+            return Err(failure(
+                "the mask has not the size that the model announces",
+            ));
+        }
+        let mut values = output.masks.iter().chain(&output.logits);
+        if !values.all(|value| value.is_finite()) {
+            return Err(failure(
+                "mask or logits are not numbers; the model's weights are damaged, or its \
+                 precision is too low: use precision=f32",
+            ));
+        }
+        let coarse = Mask {
+            width: side,
+            height: side,
+            values: output.masks.clone(),
+        };
+        let decoder = header.network.decoder.as_ref();
+        let upsample = decoder.map(|decoder| decoder.upsample).unwrap_or_default();
+        let mask = coarse.upsample(header.input.size as usize / side, upsample);
+        Ok(Localization::from_mask(
+            smooth(mask),
+            &output.logits,
+            geometry,
+            options,
+        ))
+    }
+
     /// The stages after the network: mask → binary mask → components → boxes in frame pixels.
     ///
     /// `logits` are those of one picture, `[classes]`; may be empty.

@@ -6,8 +6,19 @@ use gst::prelude::*;
 
 #[test]
 fn the_properties_have_ranges_blurbs_and_the_right_mutability() {
-    let ready = ["model", "engine", "device", "threads", "precision"];
+    let ready = [
+        "engine",
+        "device",
+        "threads",
+        "precision",
+        "model-instance-id",
+        "max-batch",
+        "batch-timeout-us",
+        "async-depth",
+    ];
     let playing = [
+        "model",
+        "late-policy",
         "overlay",
         "overlay-opacity",
         "overlay-color",

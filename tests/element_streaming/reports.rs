@@ -2,7 +2,7 @@
 
 use casm::PixelFormat;
 use casm_tests::gst::{
-    FRAME_TIME, caps, count, element, info, mask, named, pipeline, play, roi, stats, wait,
+    FRAME_TIME, caps, count, element, info, mask, named, pipeline, play, resident, roi, stats, wait,
 };
 use gst::prelude::*;
 use gst_check::Harness;
@@ -124,19 +124,6 @@ fn the_statistics_say_what_runs_and_start_anew() {
             "{stats}"
         );
     }
-}
-
-/// Resident memory of this process in KiB.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .expect("a line on resident memory");
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|number| number.parse().ok())
-        .expect("a number")
 }
 
 #[test]

@@ -244,6 +244,25 @@ pub fn wait(pipeline: &gst::Pipeline, mut each: impl FnMut(&gst::Message)) -> En
     panic!("the pipeline has not ended after {PATIENCE}");
 }
 
+/// What an error or a warning on the bus says.
+pub fn said(message: Option<gst::Message>) -> gst::glib::Error {
+    match message.as_ref().map(|message| message.view()) {
+        Some(gst::MessageView::Error(error)) => error.error(),
+        Some(gst::MessageView::Warning(warning)) => warning.error(),
+        _ => panic!("neither error nor warning: {message:?}"),
+    }
+}
+
+/// Resident memory of this process in KiB.
+pub fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number
+        .and_then(|number| number.parse().ok())
+        .expect("a line on resident memory with a number")
+}
+
 /// Plays a pipeline to its end.
 pub fn play(pipeline: &gst::Pipeline) -> End {
     // A failed start has an error on the bus as well.

@@ -2,6 +2,7 @@
 
 pub mod clips;
 pub mod data;
+pub mod engine;
 pub mod golden;
 pub mod gst;
 pub mod picture;

@@ -172,7 +172,30 @@ pub fn open_linked(
             Err(error) => return Err(error),
         }
     }
-    Err(failed.unwrap_or_else(|| unusable("auto")))
+    let failed = failed.unwrap_or_else(|| unusable("auto"));
+    fall_back(ENGINES, options, &passed_over, open).ok_or(failed)
+}
+
+/// What computes on the CPU, where a GPU was looked for and the engine for that cannot be loaded.
+fn fall_back(
+    engines: &[&dyn Backend],
+    options: &EngineOptions,
+    passed_over: &[(&'static str, String)],
+    open: impl Fn(&dyn Backend, &EngineOptions) -> Result<Box<dyn Engine>>,
+) -> Option<Box<dyn Engine>> {
+    if options.device != Device::Auto {
+        return None;
+    }
+    let on_cpu = EngineOptions {
+        device: Device::Cpu,
+        ..options.clone()
+    };
+    let left = engines
+        .iter()
+        .filter(|backend| backend.suits(options).is_err() && backend.suits(&on_cpu).is_ok());
+    let mut opened = left.filter_map(|backend| open(*backend, &on_cpu).ok());
+    let engine = opened.next()?;
+    Some(Chosen::new(engine, because(passed_over)))
 }
 
 fn lands_on_cpu(options: &EngineOptions, engine: &dyn Engine) -> bool {
@@ -251,6 +274,67 @@ mod tests {
         let options = r#"{"device":"cpu","precision":"f32","threads":2}"#;
         let options: EngineOptions = serde_json::from_str(options).expect("complete");
         assert_eq!(options.engine, EngineKind::Auto);
+    }
+
+    /// A machine with an NVIDIA driver: one row leaves `auto` to the other, which cannot be loaded.
+    #[test]
+    fn an_engine_for_the_cpu_takes_the_place_of_one_that_cannot_be_loaded() {
+        struct Row {
+            name: &'static str,
+            cpu_only: bool,
+        }
+        struct Idle(EngineDescription);
+
+        impl Engine for Idle {
+            fn description(&self) -> &EngineDescription {
+                &self.0
+            }
+
+            fn run(&mut self, _: usize, _: &[u8], _: &mut Output) -> Result<()> {
+                Ok(())
+            }
+        }
+
+        impl Backend for Row {
+            fn name(&self) -> &'static str {
+                self.name
+            }
+
+            fn find(&self) -> Result<String> {
+                Err(unusable(self.name))
+            }
+
+            fn suits(&self, options: &EngineOptions) -> std::result::Result<(), String> {
+                match options.device {
+                    Device::Auto if self.cpu_only => Err("there may be a GPU".to_owned()),
+                    _ => Ok(()),
+                }
+            }
+
+            fn open(&self, _: &Checkpoint, _: &EngineOptions) -> Result<Box<dyn Engine>> {
+                Err(unusable(self.name))
+            }
+        }
+
+        let row = |name, cpu_only| Row { name, cpu_only };
+        let (cpu, gpu) = (row("cpu-engine", true), row("gpu-engine", false));
+        let open = |backend: &dyn Backend, _: &EngineOptions| -> Result<Box<dyn Engine>> {
+            assert_eq!(backend.name(), "cpu-engine", "the other has been tried");
+            Ok(Box::new(Idle(EngineDescription::default())))
+        };
+        let passed_over = [("gpu-engine", "its library is missing".to_owned())];
+        let mut options = EngineOptions::default();
+        let engine = fall_back(&[&cpu, &gpu], &options, &passed_over, open);
+        let engine = engine.expect("the one for the CPU");
+        assert!(
+            engine
+                .description()
+                .choice
+                .contains("not gpu-engine: its library")
+        );
+        assert!(fall_back(&[&gpu], &options, &passed_over, open).is_none());
+        options.device = Device::Cuda(0);
+        assert!(fall_back(&[&cpu, &gpu], &options, &passed_over, open).is_none());
     }
 
     /// On every machine: OpenVINO, there or not, does neither.

@@ -2,9 +2,14 @@
 //!
 //! | stage | module | from → to |
 //! |---|---|---|
-//! | properties | `saliency::settings` | GObject values → options of the library |
+//! | properties | `saliency::properties`, `settings` | GObject values → options of the library |
+//! | flow | `saliency::flow`, `events`, `life` | what happens to a frame, an event, a model, in order |
+//! | late frames | `saliency::late`, `latency` | times → whether a frame has an inference; what the LATENCY query is told |
 //! | frame | `saliency::frame` | a mapped buffer, any stride → `casm_core::Frame` |
-//! | analysis | `saliency::analysis` | frame → finding, by inference or from the last one |
+//! | intake | `saliency::intake` | frame → pixels for the worker |
+//! | worker | `saliency::worker`, `rotation`, `model`, `shared`, `swap` | pixels of one or several streams → masks |
+//! | queue | `saliency::queue`, `task` | frames that wait for their masks (`async-depth`) |
+//! | outlet | `saliency::outlet` | mask, or the last one → finding on its frame |
 //! | metadata | [`MaskMeta`] | finding → region of interest and mask on the buffer |
 //! | message | `saliency::message` | finding → element message on the bus |
 //!
@@ -24,8 +29,13 @@ pub use plugin::plugin_register_static;
 #[cfg(feature = "v1_26")]
 pub use saliency::TENSOR_ID;
 pub use saliency::{
+<<<<<<< HEAD
     Binarization, CasmeSaliency, MESSAGE_NAME, MaskMeta, Overlay, PARAMS_NAME, Precision, ROI_TYPE,
     SaliencyMask, SaliencyObject,
+=======
+    Binarization, CasmeSaliency, EngineChoice, LatePolicy, MESSAGE_NAME, MODEL_UPDATED, MaskMeta,
+    Overlay, PARAMS_NAME, Precision, ROI_TYPE, SaliencyMask, SharedEngine,
+>>>>>>> h-stream
 };
 
 /// What GStreamer looks up in the library, and `plugin_register_static` for applications.

@@ -2,20 +2,40 @@
 
 use casm_core::Error;
 
+/// Calls `$make!` with the code that belongs to the kind of error.
+macro_rules! with_code {
+    ($error:expr, $make:ident) => {
+        match $error {
+            Error::NotFound { .. } => $make!(gst::ResourceError::NotFound),
+            Error::Unreadable { .. } => $make!(gst::ResourceError::OpenRead),
+            Error::Checkpoint { .. } | Error::Weights { .. } | Error::Config { .. } => {
+                $make!(gst::ResourceError::Read)
+            }
+            Error::EngineLibrary { .. } | Error::Device { .. } => $make!(gst::LibraryError::Init),
+            Error::Frame { .. } => $make!(gst::StreamError::Format),
+            // `Error` may grow; what is not known here is the engine's or the library's own failure.
+            _ => $make!(gst::LibraryError::Failed),
+        }
+    };
+}
+
 /// The message for the bus. Its text is the error's own, which names the file or device and the
 /// remedy; it is what `gst-launch-1.0` prints after `ERROR:`.
 pub fn error_message(error: &Error) -> gst::ErrorMessage {
-    match error {
-        Error::NotFound { .. } => gst::error_msg!(gst::ResourceError::NotFound, ("{error}")),
-        Error::Unreadable { .. } => gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")),
-        Error::Checkpoint { .. } | Error::Weights { .. } | Error::Config { .. } => {
-            gst::error_msg!(gst::ResourceError::Read, ("{error}"))
-        }
-        Error::EngineLibrary { .. } | Error::Device { .. } => {
-            gst::error_msg!(gst::LibraryError::Init, ("{error}"))
-        }
-        Error::Frame { .. } => gst::error_msg!(gst::StreamError::Format, ("{error}")),
-        // `Error` may grow; what is not known here is the engine's or the library's own failure.
-        _ => gst::error_msg!(gst::LibraryError::Failed, ("{error}")),
+    macro_rules! make {
+        ($code:expr) => {
+            gst::error_msg!($code, ("{error}"))
+        };
     }
+    with_code!(error, make)
+}
+
+/// The same as a warning of what went on in spite of it, with this `text`.
+pub fn warning(error: &Error, text: &str) -> gst::glib::Error {
+    macro_rules! make {
+        ($code:expr) => {
+            gst::glib::Error::new($code, text)
+        };
+    }
+    with_code!(error, make)
 }

@@ -77,6 +77,14 @@ impl FrameLayout {
         self.info.height()
     }
 
+    /// Time from frame to frame in ns; `None` if it varies.
+    pub fn frame_time(&self) -> Option<u64> {
+        let second = gst::ClockTime::SECOND.nseconds();
+        let fps = self.info.fps();
+        let (frames, seconds) = (fps.numer().try_into().ok()?, fps.denom().try_into().ok()?);
+        second.mul_div_round(seconds, frames).filter(|_| frames > 0)
+    }
+
     /// Lets `work` read the frame in `buffer`; the memory is mapped for reading only.
     ///
     /// # Errors

@@ -15,12 +15,23 @@
 //! resized and normalised inside. Pixels count as square. GAP and empty buffers are passed on without
 //! a result.
 //!
+//! ## Live sources
+//!
+//! The LATENCY query is answered with what inferences take, and a LATENCY message says when that changes. Frames that
+//! would leave the element more than two frame times late, or one and an inference where that takes longer, carry the
+//! last result and its age (`late-policy`); so do those that a sink says are late, live or not. Put a `queue` after
+//! the element: it holds frames until the sink shows them, which otherwise the source would have to wait for.
+//! `async-depth` lets upstream go on while frames wait for their results, in their order.
+//!
 //! ## Example launch line
 //! ```bash
 //! gst-launch-1.0 videotestsrc pattern=ball num-buffers=100 ! casmesaliency overlay=contour ! videoconvert ! autovideosink
 //! ```
 //! ```bash
 //! gst-launch-1.0 -m filesrc location=clip.mp4 ! decodebin ! casmesaliency post-messages=true ! fakesink
+//! ```
+//! ```bash
+//! gst-launch-1.0 v4l2src ! videoconvert ! casmesaliency overlay=box ! queue ! videoconvert ! autovideosink
 //! ```
 //!
 //! ## Metadata downstream
@@ -33,24 +44,30 @@
 //! * `videoconvert` and `videoscale` drop the parameter structure;
 //! * where `videoscale` adds borders, the box is wrong; there the mask meta is dropped.
 
-use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
 
 use glib::prelude::*;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
+use gst_base::subclass::base_transform::GenerateOutputSuccess;
 use gst_base::subclass::prelude::*;
 use gst_video::{VideoCropMeta, VideoInfo};
 
-use super::analysis::{Analysis, Outcome};
-use super::error::error_message;
+use super::flow::Waiting;
 use super::frame::{self, FrameLayout};
-use super::message::{FrameTime, message_structure};
+use super::intake::Intake;
+use super::interrupt::Interrupt;
+use super::late::Lateness;
+use super::latency::LatencyEstimate;
+use super::outlet::Outlet;
+use super::queue::FrameQueue;
 use super::settings::{READ_AT_START, STATS, Settings};
+use super::shared::Instance;
 use super::stats::Stats;
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
         "casmesaliency",
         gst::DebugColorFlags::empty(),
@@ -58,19 +75,34 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-/// The element. At most one of the three locks is held at a time.
+/// The element. At most one of the locks is held at a time, and none while the network runs or a frame is pushed.
 #[derive(Default)]
 pub struct CasmeSaliency {
-    settings: Mutex<Settings>,
-    /// Exists between start and stop. Held during inference: only the streaming thread and what
-    /// excludes it (start, stop, serialised events) want it.
-    analysis: Mutex<Option<Analysis>>,
-    stats: Mutex<Stats>,
+    pub(super) settings: Mutex<Settings>,
+    /// The model; exists between start and stop.
+    pub(super) instance: Mutex<Option<Arc<Instance>>>,
+    /// Frames on their way to the network; exists between start and stop.
+    pub(super) intake: Mutex<Option<Intake>>,
+    /// Frames on their way out.
+    pub(super) outlet: Mutex<Outlet>,
+    /// Frames between the two, with `async-depth`.
+    pub(super) queue: FrameQueue<Waiting>,
+    /// Wakes who waits for the network.
+    pub(super) interrupt: Interrupt,
+    pub(super) lateness: Mutex<Lateness>,
+    pub(super) latency: Mutex<LatencyEstimate>,
+    /// Whether the source is live, as it has last said.
+    pub(super) live: AtomicBool,
+    /// Whether it has been asked in this segment.
+    pub(super) asked: AtomicBool,
+    /// Whether a frame before the next one was dropped.
+    pub(super) discont: AtomicBool,
+    pub(super) stats: Mutex<Stats>,
 }
 
 /// A panic in a thread that held the lock is reported there; it leaves nothing half done that
 /// would hurt here.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -93,6 +125,7 @@ impl ObjectImpl for CasmeSaliency {
         let name = pspec.name();
         gst::info!(CAT, imp = self, "Setting {name} to {value:?}");
         lock(&self.settings).set(name, value);
+        self.take_effect(name);
         if READ_AT_START.contains(&name) && self.obj().current_state() > gst::State::Ready {
             gst::warning!(
                 CAT,
@@ -104,7 +137,10 @@ impl ObjectImpl for CasmeSaliency {
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
-            STATS => lock(&self.stats).to_structure().to_value(),
+            STATS => {
+                let latency = lock(&self.latency).current();
+                lock(&self.stats).to_structure(latency).to_value()
+            }
             name => lock(&self.settings).get(name),
         }
     }
@@ -146,6 +182,18 @@ impl ElementImpl for CasmeSaliency {
         });
         &TEMPLATES
     }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::PausedToReady {
+            // Before the pads are closed, which waits for those who wait here.
+            self.discard();
+            self.stop_task();
+        }
+        self.parent_change_state(transition)
+    }
 }
 
 impl BaseTransformImpl for CasmeSaliency {
@@ -155,20 +203,11 @@ impl BaseTransformImpl for CasmeSaliency {
     const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
 
     fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let settings = lock(&self.settings).clone();
-        let (analysis, stats) = Analysis::open(&settings).map_err(|error| {
-            gst::error!(CAT, imp = self, "Cannot start: {error}");
-            error_message(&error)
-        })?;
-        gst::info!(CAT, imp = self, "Started: {stats:?}");
-        *lock(&self.analysis) = Some(analysis);
-        *lock(&self.stats) = stats;
-        Ok(())
+        self.begin()
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        *lock(&self.analysis) = None;
-        gst::info!(CAT, imp = self, "Stopped");
+        self.end();
         Ok(())
     }
 
@@ -186,9 +225,12 @@ impl BaseTransformImpl for CasmeSaliency {
                 gst::loggable_error!(CAT, "{incaps} cannot be used: {reason}")
             })?;
         gst::debug!(CAT, imp = self, "Caps {incaps}");
-        if let Some(analysis) = lock(&self.analysis).as_mut() {
-            analysis.set_layout(layout);
+        // Frames of the former layout leave first.
+        let _ = self.drain();
+        if let Some(intake) = lock(&self.intake).as_mut() {
+            intake.set_layout(layout);
         }
+        lock(&self.outlet).forget();
         Ok(())
     }
 
@@ -210,118 +252,41 @@ impl BaseTransformImpl for CasmeSaliency {
     }
 
     fn sink_event(&self, event: gst::Event) -> bool {
-        use gst::EventView;
-        // All three are serialised, so no inference is under way.
-        if matches!(
-            event.view(),
-            EventView::FlushStop(_) | EventView::Segment(_) | EventView::StreamStart(_)
-        ) {
-            gst::debug!(
-                CAT,
-                imp = self,
-                "No result is carried over {:?}",
-                event.type_()
-            );
-            if let Some(analysis) = lock(&self.analysis).as_mut() {
-                analysis.forget();
-            }
-        }
-        self.parent_sink_event(event)
+        self.handle_sink_event(event)
     }
 
-    fn transform_ip(
+    fn src_event(&self, event: gst::Event) -> bool {
+        self.handle_src_event(event)
+    }
+
+    fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
+        self.handle_query(direction, query)
+    }
+
+    fn submit_input_buffer(
         &self,
-        buffer: &mut gst::BufferRef,
+        is_discont: bool,
+        buffer: gst::Buffer,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        if buffer.flags().contains(gst::BufferFlags::GAP) || buffer.size() == 0 {
-            gst::log!(CAT, imp = self, "Passing on {buffer:?} without a look");
-            lock(&self.stats).count_gap();
-            return Ok(gst::FlowSuccess::Ok);
+        if !self.asked.swap(true, Ordering::Relaxed) {
+            self.ask_liveness();
         }
-        self.sync_controlled_properties(buffer.pts());
-        // A copy: the lock is not held while the network runs.
-        let settings = lock(&self.settings).clone();
-        let Processed {
-            inference,
-            drawn,
-            message,
-        } = self.process(buffer, &settings)?;
-        lock(&self.stats).count_frame(inference, drawn);
-        if let Some(message) = message {
-            // May fail if nobody listens.
-            let _ = self.obj().post_message(message);
+        if self.obj().src_pad().needs_reconfigure() {
+            let _ = self.drain();
         }
-        Ok(gst::FlowSuccess::Ok)
-    }
-}
-
-/// What is left to do after a frame.
-struct Processed {
-    inference: Option<Duration>,
-    drawn: bool,
-    message: Option<gst::Message>,
-}
-
-impl CasmeSaliency {
-    fn process(
-        &self,
-        buffer: &mut gst::BufferRef,
-        settings: &Settings,
-    ) -> Result<Processed, gst::FlowError> {
-        let processed = match lock(&self.analysis).as_mut() {
-            Some(analysis) => analysis.process(buffer, settings).map(|outcome| {
-                let Outcome {
-                    finding,
-                    inference,
-                    drawn,
-                    frame,
-                } = outcome?;
-                let found = finding.localization.bounding_box();
-                gst::log!(
-                    CAT,
-                    imp = self,
-                    "Frame {frame}: {found:?}, age {}, {inference:?}",
-                    finding.age
-                );
-                let message = settings.post_messages.then(|| {
-                    let time = FrameTime::new(&self.obj().segment(), buffer.pts());
-                    gst::message::Element::builder(message_structure(finding, frame, &time))
-                        .src(&*self.obj())
-                        .build()
-                });
-                Some(Processed {
-                    inference,
-                    drawn,
-                    message,
-                })
-            }),
-            None => return Err(gst::FlowError::Flushing),
-        };
-        // Without a lock, since who gets the message may ask for properties.
-        match processed {
-            Ok(processed) => processed.ok_or(gst::FlowError::NotNegotiated),
-            Err(error) => {
-                gst::error!(CAT, imp = self, "{error}");
-                self.post_error_message(error_message(&error));
-                Err(gst::FlowError::Error)
-            }
+        let submitted = self.parent_submit_input_buffer(is_discont, buffer)?;
+        if submitted == gst_base::BASE_TRANSFORM_FLOW_DROPPED {
+            lock(&self.stats).count_dropped();
+            self.discont.store(true, Ordering::Relaxed);
         }
+        Ok(submitted)
     }
 
-    /// Lets control bindings set the controllable properties for this frame.
-    fn sync_controlled_properties(&self, pts: Option<gst::ClockTime>) {
-        let element = self.obj();
-        if !element.has_active_control_bindings() {
-            return;
-        }
-        if let Some(time) = FrameTime::new(&element.segment(), pts).stream_time
-            && element.sync_values(time).is_err()
-        {
-            gst::warning!(
-                CAT,
-                imp = self,
-                "Cannot sync the controlled properties to {time}"
-            );
+    // In place of the base class's, which calls `transform_ip` and pushes in this thread.
+    fn generate_output(&self) -> Result<GenerateOutputSuccess, gst::FlowError> {
+        match self.take_queued_buffer() {
+            Some(buffer) => self.generate(buffer),
+            None => Ok(GenerateOutputSuccess::NoOutput),
         }
     }
 }

@@ -2,20 +2,37 @@
 
 use glib::prelude::*;
 
-mod analysis;
 mod error;
+mod events;
 mod finding;
+mod flow;
 mod frame;
 mod imp;
+mod intake;
+mod interrupt;
+mod late;
+mod latency;
+mod life;
 mod message;
 mod meta;
+mod model;
+mod outlet;
+mod properties;
+mod queue;
+mod rotation;
 mod settings;
+mod shared;
 mod stats;
+mod swap;
+mod task;
+mod worker;
 
 pub use message::MESSAGE_NAME;
 #[cfg(feature = "v1_26")]
 pub use meta::TENSOR_ID;
 pub use meta::{MaskMeta, PARAMS_NAME, ROI_TYPE, SaliencyMask, SaliencyObject};
+pub use shared::SharedEngine;
+pub use swap::MODEL_UPDATED;
 
 glib::wrapper! {
     /// The element `casmesaliency`, `GstCasmeSaliency`.
@@ -49,6 +66,58 @@ pub enum Overlay {
         nick = "grey"
     )]
     Grey,
+}
+
+/// What runs the network: the values of the property `engine`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[enum_type(name = "GstCasmeSaliencyEngine")]
+pub enum EngineChoice {
+    /// The first of the library's table that suits and opens.
+    #[default]
+    #[enum_value(
+        name = "The fastest that is installed and suits device and precision",
+        nick = "auto"
+    )]
+    Auto,
+    /// libtorch.
+    #[enum_value(name = "libtorch, on CPUs and NVIDIA GPUs", nick = "torch")]
+    Torch,
+    /// OpenVINO.
+    #[enum_value(name = "OpenVINO, on the CPU", nick = "openvino")]
+    Openvino,
+}
+
+impl EngineChoice {
+    /// The word by which the library knows it.
+    pub(crate) fn nick(self) -> &'static str {
+        match self {
+            EngineChoice::Auto => "auto",
+            EngineChoice::Torch => "torch",
+            EngineChoice::Openvino => "openvino",
+        }
+    }
+}
+
+/// What happens to frames that would leave too late after an inference: the values of the property `late-policy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[enum_type(name = "GstCasmeSaliencyLatePolicy")]
+pub enum LatePolicy {
+    /// The frame carries the last result.
+    #[default]
+    #[enum_value(
+        name = "Keep the frame, with the last result and its age",
+        nick = "skip-inference"
+    )]
+    SkipInference,
+    /// The frame is dropped.
+    #[enum_value(name = "Drop the frame", nick = "drop-frame")]
+    DropFrame,
+    /// The frame has its inference.
+    #[enum_value(
+        name = "Run the network on it all the same, however late it gets",
+        nick = "block"
+    )]
+    Block,
 }
 
 /// Number format of the network: the values of the property `precision`.
@@ -98,6 +167,8 @@ pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     {
         use gst::prelude::*;
         for enumeration in [
+            EngineChoice::static_type(),
+            LatePolicy::static_type(),
             Overlay::static_type(),
             Precision::static_type(),
             Binarization::static_type(),

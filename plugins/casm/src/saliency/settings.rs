@@ -1,6 +1,8 @@
 //! The element's properties: their specification, their values, and what these mean to the library.
 
-use casm_core::engine::{self, EngineKind, EngineOptions};
+use std::time::Duration;
+
+use casm_core::engine::{self, EngineOptions};
 use casm_core::header::Header;
 use casm_core::localizer::LocalizeOptions;
 use casm_core::mask::{self, BinarizationRule};
@@ -8,32 +10,47 @@ use casm_core::overlay::{OverlayMode, OverlayStyle};
 use casm_core::track::TrackOptions;
 use casm_core::{Resize, Result};
 use glib::prelude::*;
-use glib::{
-    ParamSpec, ParamSpecBoolean, ParamSpecBoxed, ParamSpecDouble, ParamSpecEnum, ParamSpecString,
-    ParamSpecUInt,
-};
-use gst::prelude::*;
 
-use super::{Binarization, Overlay, Precision};
+use super::worker::Batching;
+use super::{Binarization, EngineChoice, LatePolicy, Overlay, Precision};
 
 /// Name of the read-only property with the counters.
 pub const STATS: &str = "stats";
 /// The properties that are read when the element starts, and not again.
-pub const READ_AT_START: [&str; 5] = ["model", "engine", "device", "threads", "precision"];
+pub const READ_AT_START: [&str; 8] = [
+    "engine",
+    "device",
+    "threads",
+    "precision",
+    "model-instance-id",
+    "max-batch",
+    "batch-timeout-us",
+    "async-depth",
+];
 
 /// Values of the writable properties.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Checkpoint file; empty = the built-in model.
     pub model: String,
+    /// What runs the network.
+    pub engine: EngineChoice,
     /// As written: what it means is found out at the start, where an error can be reported.
-    pub engine: String,
-    /// As written, too.
     pub device: String,
     /// CPU threads; 0 = one a core.
     pub threads: u32,
     /// Number format.
     pub precision: Precision,
+    /// Word under which elements share a model; empty = a model of its own.
+    pub model_instance_id: String,
+    /// Pictures in one run of the network.
+    pub max_batch: u32,
+    /// How long the worker waits for others, in µs.
+    pub batch_timeout_us: u32,
+    /// Frames that wait inside; 0 = the streaming thread waits.
+    pub async_depth: u32,
+    /// What happens to late frames.
+    pub late_policy: LatePolicy,
     /// What is drawn.
     pub overlay: Overlay,
     /// Opacity of what is drawn, in [0, 1].
@@ -66,10 +83,15 @@ impl Default for Settings {
         let [red, green, blue] = style.color;
         Settings {
             model: String::new(),
-            engine: EngineKind::Auto.to_string(),
+            engine: EngineChoice::default(),
             device: engine::Device::Auto.to_string(),
             threads: 0,
             precision: Precision::default(),
+            model_instance_id: String::new(),
+            max_batch: 1,
+            batch_timeout_us: 0,
+            async_depth: 0,
+            late_policy: LatePolicy::default(),
             overlay: Overlay::default(),
             // Through decimals: 0.6 is not to become 0.6000000238.
             overlay_opacity: (f64::from(style.opacity) * 1e6).round() / 1e6,
@@ -88,148 +110,20 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// All properties of the element.
-    pub fn specifications() -> Vec<ParamSpec> {
-        let default = Settings::default();
-        vec![
-            ParamSpecString::builder("model")
-                .nick("Model")
-                .blurb("Checkpoint file of the model; empty = the built-in model")
-                .default_value(Some(default.model.as_str()))
-                .mutable_ready()
-                .build(),
-            ParamSpecString::builder("engine")
-                .nick("Engine")
-                .blurb("What runs the network: auto (the fastest that is installed), torch or openvino")
-                .default_value(Some(default.engine.as_str()))
-                .mutable_ready()
-                .build(),
-            ParamSpecString::builder("device")
-                .nick("Device")
-                .blurb("Where the network runs: auto (the first usable GPU, else the CPU), cpu, cuda or cuda:N")
-                .default_value(Some(default.device.as_str()))
-                .mutable_ready()
-                .build(),
-            ParamSpecUInt::builder("threads")
-                .nick("Threads")
-                .blurb("CPU threads of the network; 0 = one a core")
-                .maximum(1024)
-                .default_value(default.threads)
-                .mutable_ready()
-                .build(),
-            ParamSpecEnum::builder_with_default("precision", default.precision)
-                .nick("Precision")
-                .blurb("Number format of the network's weights and activations")
-                .mutable_ready()
-                .build(),
-            ParamSpecEnum::builder_with_default("overlay", default.overlay)
-                .nick("Overlay")
-                .blurb("What is drawn into the frame")
-                .mutable_playing()
-                .build(),
-            ParamSpecDouble::builder("overlay-opacity")
-                .nick("Overlay opacity")
-                .blurb("Opacity of what is drawn: 0 = invisible, 1 = hides the picture")
-                .minimum(0.0)
-                .maximum(1.0)
-                .default_value(default.overlay_opacity)
-                .controllable()
-                .mutable_playing()
-                .build(),
-            ParamSpecUInt::builder("overlay-color")
-                .nick("Overlay colour")
-                .blurb("Colour of box, mask and contour as 0xRRGGBB; a leading alpha byte is ignored")
-                .default_value(default.overlay_color)
-                .mutable_playing()
-                .build(),
-            ParamSpecEnum::builder_with_default("binarization", default.binarization)
-                .nick("Binarization")
-                .blurb("How the soft mask is made binary, from the next inference on")
-                .mutable_playing()
-                .build(),
-            ParamSpecDouble::builder("threshold")
-                .nick("Threshold")
-                .blurb(
-                    "Factor on the mask's mean that sets how much is marked: with binarization=quantile larger marks \
-                     more, with binarization=mean larger marks less; 0 = as the model's checkpoint says, 1 in the paper",
-                )
-                .minimum(0.0)
-                .maximum(10.0)
-                .default_value(default.threshold)
-                .controllable()
-                .mutable_playing()
-                .build(),
-            ParamSpecDouble::builder("min-area")
-                .nick("Minimum area")
-                .blurb("Smallest object that is reported, as a share of the frame; 0 = any")
-                .minimum(0.0)
-                .maximum(1.0)
-                .default_value(default.min_area)
-                .mutable_playing()
-                .build(),
-            ParamSpecUInt::builder("max-objects")
-                .nick("Maximum objects")
-                .blurb("Report at most so many objects, the largest first; 1 = the paper's single object")
-                .minimum(1)
-                .maximum(64)
-                .default_value(default.max_objects)
-                .mutable_playing()
-                .build(),
-            ParamSpecDouble::builder("mask-smoothing")
-                .nick("Mask smoothing")
-                .blurb("Share of the moving average of the masks that stays from inference to inference; 0 = every frame by itself")
-                .minimum(0.0)
-                .maximum(0.99)
-                .default_value(default.mask_smoothing)
-                .mutable_playing()
-                .build(),
-            ParamSpecDouble::builder("box-hysteresis")
-                .nick("Box hysteresis")
-                .blurb("Leave a box where it was while the new one overlaps it (IoU) at least so much; 1 = always move it")
-                .minimum(0.0)
-                .maximum(1.0)
-                .default_value(default.box_hysteresis)
-                .mutable_playing()
-                .build(),
-            ParamSpecBoolean::builder("tracking")
-                .nick("Tracking")
-                .blurb("Give objects numbers that stay while their boxes overlap from inference to inference (IoU above 0.3)")
-                .default_value(default.tracking)
-                .mutable_playing()
-                .build(),
-            ParamSpecUInt::builder("inference-interval")
-                .nick("Inference interval")
-                .blurb("Run the network on every Nth frame; those between carry the last result with its age in frames")
-                .minimum(1)
-                .default_value(default.inference_interval)
-                .mutable_playing()
-                .build(),
-            ParamSpecBoolean::builder("post-messages")
-                .nick("Post messages")
-                .blurb("Post an element message 'casm-saliency' on the bus for every frame")
-                .default_value(default.post_messages)
-                .mutable_playing()
-                .build(),
-            ParamSpecBoxed::builder::<gst::Structure>(STATS)
-                .nick("Statistics")
-                .blurb(
-                    "frames, inferred, reused, gaps, drawn, last-inference-ms, mean-inference-ms, model, engine, \
-                     device, precision and threads since the last start",
-                )
-                .read_only()
-                .build(),
-        ]
-    }
-
     /// Takes over a property's value. GObject has checked name, type and range.
     pub fn set(&mut self, name: &str, value: &glib::Value) {
         match name {
             // An application may pass NULL, which means the same as an empty string.
             "model" => self.model = text(value),
-            "engine" => self.engine = text(value),
+            "engine" => self.engine = checked(value),
             "device" => self.device = text(value),
             "threads" => self.threads = checked(value),
             "precision" => self.precision = checked(value),
+            "model-instance-id" => self.model_instance_id = text(value),
+            "max-batch" => self.max_batch = checked(value),
+            "batch-timeout-us" => self.batch_timeout_us = checked(value),
+            "async-depth" => self.async_depth = checked(value),
+            "late-policy" => self.late_policy = checked(value),
             "overlay" => self.overlay = checked(value),
             "overlay-opacity" => self.overlay_opacity = checked(value),
             "overlay-color" => self.overlay_color = checked(value),
@@ -254,6 +148,11 @@ impl Settings {
             "device" => self.device.to_value(),
             "threads" => self.threads.to_value(),
             "precision" => self.precision.to_value(),
+            "model-instance-id" => self.model_instance_id.to_value(),
+            "max-batch" => self.max_batch.to_value(),
+            "batch-timeout-us" => self.batch_timeout_us.to_value(),
+            "async-depth" => self.async_depth.to_value(),
+            "late-policy" => self.late_policy.to_value(),
             "overlay" => self.overlay.to_value(),
             "overlay-opacity" => self.overlay_opacity.to_value(),
             "overlay-color" => self.overlay_color.to_value(),
@@ -273,16 +172,11 @@ impl Settings {
     /// How to open the engine.
     ///
     /// # Errors
-    /// [`casm_core::Error::Engine`] if `engine` is not understood, [`casm_core::Error::Device`] if `device`
-    /// is not.
+    /// [`casm_core::Error::Device`] if `device` is not understood.
     pub fn engine_options(&self) -> Result<EngineOptions> {
         Ok(EngineOptions {
+            engine: self.engine.nick().parse()?,
             // An emptied property means its default, as with `model`.
-            engine: if self.engine.is_empty() {
-                EngineKind::Auto
-            } else {
-                self.engine.parse()?
-            },
             device: if self.device.is_empty() {
                 engine::Device::Auto
             } else {
@@ -296,6 +190,14 @@ impl Settings {
             },
             threads: self.threads as usize,
         })
+    }
+
+    /// How the worker puts pictures together.
+    pub fn batching(&self) -> Batching {
+        Batching {
+            most: self.max_batch as usize,
+            patience: Duration::from_micros(self.batch_timeout_us.into()),
+        }
     }
 
     /// What is done with masks of a model with this `header`.

@@ -31,7 +31,7 @@ pub fn register_custom(name: &str) {
 unsafe extern "C" fn transform(
     to: *mut gst::ffi::GstBuffer,
     meta: *mut gst::ffi::GstCustomMeta,
-    from: *mut gst::ffi::GstBuffer,
+    _from: *mut gst::ffi::GstBuffer,
     kind: glib::ffi::GQuark,
     data: glib::ffi::gpointer,
     _user_data: glib::ffi::gpointer,
@@ -40,7 +40,7 @@ unsafe extern "C" fn transform(
     let stays_true = unsafe {
         if kind == MetaTransformCopy::quark().into_glib() {
             // A part of the buffer is not a frame any more.
-            (*data.cast::<MetaTransformCopy>()).range().is_none() && !is_filtered(from, to, data)
+            (*data.cast::<MetaTransformCopy>()).range().is_none()
         } else if kind == VideoMetaTransformScale::quark().into_glib() {
             let scale = &*data.cast::<VideoMetaTransformScale>();
             fills_the_frame(scale.in_info(), scale.out_info())
@@ -67,27 +67,6 @@ unsafe extern "C" fn transform(
         }
     });
     copied.is_ok().into_glib()
-}
-
-/// Whether a filter that is no scaler or converter made a new frame of the same size: in GStreamer 1.22 that may be
-/// `videoflip`, mirrored or turned around, and nothing tells it from a filter that leaves things in their place.
-///
-/// Base classes copy metas with the size left open, `gst_buffer_copy()` with that of the buffer; and what an
-/// encoder or a decoder makes has another size.
-///
-/// # Safety
-/// Both buffers are valid, and `data` is that of a copy.
-unsafe fn is_filtered(
-    from: *mut gst::ffi::GstBuffer,
-    to: *mut gst::ffi::GstBuffer,
-    data: glib::ffi::gpointer,
-) -> bool {
-    // SAFETY: see above.
-    unsafe {
-        let copy = &*data.cast::<gst::ffi::GstMetaTransformCopy>();
-        copy.size == usize::MAX
-            && gst::ffi::gst_buffer_get_size(from) == gst::ffi::gst_buffer_get_size(to)
-    }
 }
 
 /// Whether a frame scaled from `from` to `to` fills the new frame. With another shape as displayed,

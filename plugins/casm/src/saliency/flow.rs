@@ -1,0 +1,282 @@
+//! A frame's way through the element: in, past the policy for late ones, and out, in one thread or in two.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::base_transform::GenerateOutputSuccess;
+
+use super::LatePolicy;
+use super::error::error_message;
+use super::frame::FrameLayout;
+use super::imp::{CAT, CasmeSaliency, lock};
+use super::intake::Inquiry;
+use super::late::Arrival;
+use super::message::{FrameTime, message_structure};
+use super::settings::Settings;
+
+/// A frame between the two halves of its way.
+pub struct Waiting {
+    buffer: gst::Buffer,
+    work: Work,
+}
+
+/// What is still to be done with it.
+enum Work {
+    /// GAP and empty buffers: nothing.
+    Pass,
+    /// Everything that follows the inference.
+    Dress(Box<Dress>),
+}
+
+struct Dress {
+    /// `None`: it carries the last result.
+    inquiry: Option<Inquiry>,
+    layout: Arc<FrameLayout>,
+    settings: Settings,
+    time: FrameTime,
+    arrived: Instant,
+}
+
+impl CasmeSaliency {
+    /// The frame that the base class has taken in: pushed by it, or left to the task.
+    pub(super) fn generate(
+        &self,
+        buffer: gst::Buffer,
+    ) -> Result<GenerateOutputSuccess, gst::FlowError> {
+        let Some(mut waiting) = self.take_in(buffer)? else {
+            self.discont.store(true, Ordering::Relaxed);
+            return Ok(GenerateOutputSuccess::Dropped);
+        };
+        // The base class does so only with what it pushes itself.
+        if self.discont.swap(false, Ordering::Relaxed) {
+            let buffer = waiting.buffer.make_mut();
+            buffer.set_flags(gst::BufferFlags::DISCONT);
+        }
+        // A sink that pulls brings its own thread, and wants the frame as the answer.
+        let depth = lock(&self.settings).async_depth as usize;
+        if depth == 0 || self.obj().src_pad().mode() != gst::PadMode::Push {
+            return Ok(GenerateOutputSuccess::Buffer(self.finish(waiting)?));
+        }
+        self.queue.push(waiting, depth)?;
+        self.start_task()?;
+        Ok(GenerateOutputSuccess::NoOutput)
+    }
+
+    /// The first half: `None` if the frame is dropped.
+    fn take_in(&self, buffer: gst::Buffer) -> Result<Option<Waiting>, gst::FlowError> {
+        let arrived = Instant::now();
+        if buffer.flags().contains(gst::BufferFlags::GAP) || buffer.size() == 0 {
+            gst::log!(CAT, imp = self, "Passing on {buffer:?} without a look");
+            lock(&self.stats).count_gap();
+            let work = Work::Pass;
+            return Ok(Some(Waiting { buffer, work }));
+        }
+        let time = FrameTime::new(&self.obj().segment(), buffer.pts());
+        self.sync_controlled_properties(&time);
+        // A copy: the lock is not held while the network runs.
+        let settings = lock(&self.settings).clone();
+        let late = self.lateness(&buffer, &time);
+        let (due, carries, layout) = match lock(&self.intake).as_ref() {
+            Some(intake) => (intake.due(&settings), intake.has_result(), intake.layout()),
+            None => return Err(gst::FlowError::Flushing),
+        };
+        let layout = layout.ok_or(gst::FlowError::NotNegotiated)?;
+        let mut inquire = due;
+        if let Some(late) = late.filter(|_| due) {
+            match settings.late_policy {
+                LatePolicy::Block => {}
+                LatePolicy::DropFrame => {
+                    lock(&self.stats).count_dropped();
+                    self.post_qos(&buffer, &time, late);
+                    return Ok(None);
+                }
+                LatePolicy::SkipInference if carries => {
+                    inquire = false;
+                    lock(&self.stats).count_skipped();
+                    self.post_qos(&buffer, &time, late);
+                }
+                // The first frame of a stream has nothing to carry.
+                LatePolicy::SkipInference => {}
+            }
+        }
+        let inquiry = match lock(&self.intake).as_mut() {
+            None => return Err(gst::FlowError::Flushing),
+            Some(intake) if inquire => intake.inquire(&buffer, &settings),
+            Some(intake) => {
+                intake.reuse();
+                Ok(None)
+            }
+        };
+        let inquiry = inquiry.map_err(|error| self.fail(&error))?;
+        let work = Work::Dress(Box::new(Dress {
+            inquiry,
+            layout,
+            settings,
+            time,
+            arrived,
+        }));
+        Ok(Some(Waiting { buffer, work }))
+    }
+
+    /// The second half, in the streaming thread or in the task.
+    pub(super) fn finish(&self, waiting: Waiting) -> Result<gst::Buffer, gst::FlowError> {
+        let Waiting { mut buffer, work } = waiting;
+        let Work::Dress(dress) = work else {
+            return Ok(buffer);
+        };
+        let Dress {
+            inquiry,
+            layout,
+            settings,
+            time,
+            arrived,
+        } = *dress;
+        let mut inference = None;
+        let added = match &inquiry {
+            None => {
+                lock(&self.outlet).reuse();
+                Ok(false)
+            }
+            Some(inquiry) => {
+                let answer = inquiry.ticket.wait(&self.interrupt.signal());
+                let answer = answer.ok_or(gst::FlowError::Flushing)?;
+                let begin = Instant::now();
+                let added = answer.result.and_then(|output| {
+                    lock(&self.outlet).add(inquiry, &output, &settings, buffer.pts())
+                });
+                inference = Some(inquiry.prepared + answer.elapsed + begin.elapsed());
+                added
+            }
+        };
+        let first = added.map_err(|error| self.fail(&error))?;
+        if let Some(inquiry) = inquiry.filter(|_| first) {
+            // Another element of the same instance may have changed it.
+            let model = inquiry.model;
+            lock(&self.stats).set_model(model.origin(), model.description());
+        }
+        let drawn = {
+            let mut outlet = lock(&self.outlet);
+            let dressed = outlet.dress(buffer.make_mut(), &layout, &settings);
+            dressed.map(|outcome| {
+                outcome.map(|outcome| {
+                    gst::log!(
+                        CAT,
+                        imp = self,
+                        "Frame {}: {:?}, age {}, {inference:?}",
+                        outcome.frame,
+                        outcome.finding.localization.bounding_box(),
+                        outcome.finding.age
+                    );
+                    let message = settings
+                        .post_messages
+                        .then(|| message_structure(outcome.finding, outcome.frame, &time));
+                    (outcome.drawn, message)
+                })
+            })
+        };
+        let drawn = drawn.map_err(|error| self.fail(&error))?;
+        if let Some((drawn, message)) = drawn {
+            lock(&self.stats).count_frame(inference, drawn);
+            if let Some(structure) = message {
+                let message = gst::message::Element::builder(structure).src(&*self.obj());
+                // May fail if nobody listens.
+                let _ = self.obj().post_message(message.build());
+            }
+        }
+        if let Some(inference) = inference {
+            self.count_latency(arrived.elapsed(), inference);
+        }
+        Ok(buffer)
+    }
+
+    /// By how much an inference would make the frame late.
+    fn lateness(&self, buffer: &gst::Buffer, time: &FrameTime) -> Option<u64> {
+        let element = self.obj();
+        let live = self.live.load(Ordering::Relaxed);
+        let now = live.then(|| element.current_running_time()).flatten();
+        let fallback = lock(&self.intake)
+            .as_ref()
+            .and_then(|intake| intake.layout());
+        let frame_time = buffer
+            .duration()
+            .filter(|duration| !duration.is_zero())
+            .map(gst::ClockTime::nseconds)
+            .or_else(|| fallback.and_then(|layout| layout.frame_time()))
+            // 30 a second, where nobody says.
+            .unwrap_or(33_333_333);
+        let arrival = Arrival {
+            running_time: time.running_time?.nseconds(),
+            now: now.map(gst::ClockTime::nseconds),
+            frame_time,
+            inference: nanoseconds(lock(&self.latency).inference()),
+            ahead: self.queue.len() as u64,
+        };
+        lock(&self.lateness).of(&arrival)
+    }
+
+    /// Tells the application that a frame was too late, as the base classes do for those that they drop.
+    fn post_qos(&self, buffer: &gst::Buffer, time: &FrameTime, late: u64) {
+        let (inferred, skipped, dropped) = lock(&self.stats).qos();
+        let quality = inferred.saturating_mul(1_000_000) / (inferred + skipped).max(1);
+        let live = self.live.load(Ordering::Relaxed);
+        let message = gst::message::Qos::builder(live)
+            .running_time(time.running_time)
+            .stream_time(time.stream_time)
+            .timestamp(buffer.pts())
+            .duration(buffer.duration())
+            .values(
+                i64::try_from(late).unwrap_or(i64::MAX),
+                1.0,
+                i32::try_from(quality).unwrap_or(1_000_000),
+            )
+            .stats(
+                gst::format::Buffers::from_u64(inferred),
+                gst::format::Buffers::from_u64(dropped),
+            )
+            .src(&*self.obj())
+            .build();
+        let _ = self.obj().post_message(message);
+    }
+
+    /// Takes over how long a frame with an inference has been inside; tells the pipeline if that is news.
+    fn count_latency(&self, inside: Duration, inference: Duration) {
+        let changed = lock(&self.latency).add(inside, inference);
+        if changed && self.live.load(Ordering::Relaxed) {
+            gst::debug!(CAT, imp = self, "The latency has changed");
+            let message = gst::message::Latency::builder().src(&*self.obj()).build();
+            let _ = self.obj().post_message(message);
+        }
+    }
+
+    /// Puts an error on the bus. Not to be called with a lock, since who gets the message may ask for properties.
+    pub(super) fn fail(&self, error: &casm_core::Error) -> gst::FlowError {
+        gst::error!(CAT, imp = self, "{error}");
+        self.post_error_message(error_message(error));
+        gst::FlowError::Error
+    }
+
+    /// Lets control bindings set the controllable properties for this frame.
+    fn sync_controlled_properties(&self, time: &FrameTime) {
+        let element = self.obj();
+        if !element.has_active_control_bindings() {
+            return;
+        }
+        if let Some(time) = time.stream_time
+            && element.sync_values(time).is_err()
+        {
+            gst::warning!(
+                CAT,
+                imp = self,
+                "Cannot sync the controlled properties to {time}"
+            );
+        }
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

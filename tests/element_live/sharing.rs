@@ -1,0 +1,187 @@
+//! Several streams on one model.
+
+use std::time::{Duration, Instant};
+
+use casm_tests::engine::{POISON, register};
+use casm_tests::gst::{count, mask, named, pipeline, resident, said, stats};
+use gst::prelude::*;
+
+use crate::{Playing, alone, beside, eventually, grey, small};
+
+/// A pipeline that plays as fast as its model answers.
+fn stream(id: &str, properties: &str) -> (Playing, gst::Element) {
+    let playing = Playing(pipeline(&format!(
+        "videotestsrc ! video/x-raw,format=GRAY8,width=32,height=32 \
+         ! casmesaliency name=c model-instance-id={id} {properties} ! fakesink sync=false"
+    )));
+    let element = named(&playing, "c");
+    (playing, element)
+}
+
+/// Plays so many streams of one model for a second; frames of each.
+fn together(id: &str, streams: usize, properties: &str) -> Vec<u64> {
+    let streams: Vec<_> = (0..streams).map(|_| stream(id, properties)).collect();
+    for (playing, _) in &streams {
+        playing.set_state(gst::State::Playing).expect("it starts");
+    }
+    for (_, element) in &streams {
+        eventually("a first frame", || count(element, "frames") > 0);
+    }
+    let counts = || -> Vec<u64> {
+        let counts = streams.iter().map(|(_, element)| count(element, "frames"));
+        counts.collect()
+    };
+    let before = counts();
+    std::thread::sleep(Duration::from_secs(1));
+    let after = counts();
+    for (playing, _) in &streams {
+        playing.set_state(gst::State::Null).expect("it stops");
+    }
+    after
+        .iter()
+        .zip(before)
+        .map(|(after, before)| after - before)
+        .collect()
+}
+
+#[test]
+fn streams_get_equal_shares_and_together_no_less_than_one() {
+    let _machine = alone();
+    let (_shared, behaviour) = register("fair", 5, 1, Duration::ZERO);
+    let alone = together("fair", 1, "")[0];
+    for streams in [2, 4, 8] {
+        let frames = together("fair", streams, "");
+        let sum: u64 = frames.iter().sum();
+        println!("{streams} streams: {frames:?}, alone {alone}");
+        assert!(sum as f64 > 0.9 * alone as f64, "{frames:?}, alone {alone}");
+        let (least, most) = (frames.iter().min(), frames.iter().max());
+        assert!(
+            least
+                .zip(most)
+                .is_some_and(|(least, most)| most - least <= 2),
+            "{frames:?}"
+        );
+    }
+    // One that has more frames waiting does not get more turns.
+    let greedy = stream("fair", "async-depth=16");
+    let modest = stream("fair", "");
+    for (playing, _) in [&greedy, &modest] {
+        playing.set_state(gst::State::Playing).expect("it starts");
+    }
+    eventually("frame 50", || count(&modest.1, "frames") >= 50);
+    let [many, few] = [&greedy.1, &modest.1].map(|element| count(element, "inferred"));
+    for (playing, _) in [&greedy, &modest] {
+        playing.set_state(gst::State::Null).expect("it stops");
+    }
+    assert!(many < few + 25, "{many}, {few}");
+    assert!(behaviour.batches().iter().all(|batch| *batch == 1));
+}
+
+#[test]
+fn waiting_frames_of_several_streams_are_one_batch_and_each_has_its_own_result() {
+    let _machine = alone();
+    let (_shared, behaviour) = register("batches", 2, 4, Duration::from_millis(500));
+    let threads = [40_u8, 80, 120, 200].map(|value| {
+        std::thread::spawn(move || {
+            let mut harness = small(&[("model-instance-id", "batches")]);
+            for number in 0..10 {
+                let result = harness.push_and_pull(grey(number, value)).expect("a frame");
+                let mean = mask(&result).mask_mean;
+                assert!(
+                    (mean - f64::from(value) / 255.0).abs() < 1e-4,
+                    "{value}: {mean}"
+                );
+            }
+        })
+    });
+    for thread in threads {
+        thread.join().expect("all have their own results");
+    }
+    let batches = behaviour.batches();
+    assert_eq!(batches.iter().sum::<usize>(), 40);
+    // They wait for each other, so nearly all are whole.
+    let whole = batches.iter().filter(|batch| **batch == 4).count();
+    assert!(whole >= 7, "{batches:?}");
+}
+
+#[test]
+fn a_stream_that_fails_or_stops_leaves_the_others_alone() {
+    let _machine = beside();
+    let (_shared, behaviour) = register("faults", 2, 4, Duration::from_millis(20));
+    let others: Vec<_> = (0..2).map(|_| stream("faults", "")).collect();
+    for (playing, _) in &others {
+        playing.set_state(gst::State::Playing).expect("it starts");
+    }
+    // In a batch with the others' pictures, one that cannot be computed.
+    for _ in 0..5 {
+        let mut harness = small(&[("model-instance-id", "faults")]);
+        let bus = gst::Bus::new();
+        harness.element().expect("it has one").set_bus(Some(&bus));
+        assert!(harness.push_and_pull(grey(0, 100)).is_ok());
+        assert_eq!(harness.push(grey(1, POISON)), Err(gst::FlowError::Error));
+        let error = said(bus.pop_filtered(&[gst::MessageType::Error]));
+        assert!(error.message().contains("poison"), "{error}");
+    }
+    // Streams that come and go.
+    for _ in 0..5 {
+        let (playing, element) = stream("faults", "async-depth=4");
+        playing.set_state(gst::State::Playing).expect("it starts");
+        eventually("a frame", || count(&element, "frames") > 0);
+        playing.set_state(gst::State::Null).expect("it stops");
+    }
+    for (playing, element) in &others {
+        let now = count(element, "frames");
+        eventually("going on", || count(element, "frames") > now + 5);
+        let bus = playing.bus().expect("a pipeline has a bus");
+        assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_none());
+        playing.set_state(gst::State::Null).expect("it stops");
+    }
+    assert!(behaviour.batches().iter().any(|batch| *batch > 1));
+}
+
+#[test]
+fn the_model_is_there_once_and_goes_with_the_last_who_uses_it() {
+    let _machine = beside();
+    let (shared, behaviour) = register("once", 0, 1, Duration::ZERO);
+    let streams: Vec<_> = (0..8)
+        .map(|_| small(&[("model-instance-id", "once")]))
+        .collect();
+    // Two pictures of zeros before the first frame, for all of them.
+    assert_eq!(behaviour.batches().len(), 0);
+    drop(shared);
+    let mut streams = streams.into_iter();
+    let last = streams.next();
+    drop(streams);
+    assert!(!behaviour.is_dropped());
+    drop(last);
+    eventually("the end of the engine", || behaviour.is_dropped());
+}
+
+#[test]
+fn a_loaded_model_is_shared_and_the_first_settles_how_it_runs() {
+    let _machine = beside();
+    let properties = [("model-instance-id", "loaded"), ("device", "cpu")];
+    let mut first = small(&properties);
+    assert!(first.push_and_pull(grey(0, 100)).is_ok());
+    let (before, begin) = (resident(), Instant::now());
+    let mut others: Vec<_> = (0..7).map(|_| small(&properties)).collect();
+    for other in &mut others {
+        assert!(other.push_and_pull(grey(0, 100)).is_ok());
+    }
+    let grown = resident().saturating_sub(before);
+    println!("7 further streams: {grown} KiB more, {:?}", begin.elapsed());
+    // A model of their own each would be 7 times 10 MB in weights alone. Other tests run at the same time.
+    assert!(grown < 40 * 1024, "{grown} KiB more");
+
+    // What another asks for is not what it gets, and it is told so.
+    let element = casm_tests::gst::element(&[("model-instance-id", "loaded"), ("model", "/other")]);
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    element
+        .set_state(gst::State::Paused)
+        .expect("it starts all the same");
+    let warning = said(bus.pop_filtered(&[gst::MessageType::Warning]));
+    assert!(warning.message().contains("/other"), "{warning}");
+    assert_eq!(stats(&element).get("model"), Ok("the built-in model"));
+    element.set_state(gst::State::Null).expect("it stops");
+}

@@ -1,0 +1,126 @@
+//! An engine whose speed and faults a test chooses.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use casm::engine::{EngineDescription, Output};
+use casm::{Checkpoint, Engine, Error, Result};
+use gstcasm::SharedEngine;
+
+/// A picture that begins with this value cannot be computed.
+pub const POISON: u8 = 13;
+
+/// What the engine does, and has done.
+#[derive(Debug, Default)]
+pub struct Behaviour {
+    /// What a picture takes.
+    milliseconds: AtomicU64,
+    /// While true, nothing is answered.
+    hangs: Mutex<bool>,
+    freed: Condvar,
+    /// Pictures of each run, but for the two before the first frame.
+    batches: Mutex<Vec<usize>>,
+    dropped: AtomicBool,
+}
+
+impl Behaviour {
+    /// From now on a picture takes so long.
+    pub fn take(&self, milliseconds: u64) {
+        self.milliseconds.store(milliseconds, Ordering::SeqCst);
+    }
+
+    /// From now on nothing is answered, or all again.
+    pub fn hang(&self, hangs: bool) {
+        *self.hangs.lock().expect("no panic") = hangs;
+        self.freed.notify_all();
+    }
+
+    /// Pictures of each run.
+    pub fn batches(&self) -> Vec<usize> {
+        self.batches.lock().expect("no panic")[2..].to_vec()
+    }
+
+    /// Whether the engine is closed.
+    pub fn is_dropped(&self) -> bool {
+        self.dropped.load(Ordering::SeqCst)
+    }
+}
+
+/// Marks all of a picture as much as its first value says: 255 = salient. So every frame has a result of its own.
+struct ChosenEngine {
+    description: EngineDescription,
+    picture: usize,
+    mask: usize,
+    classes: usize,
+    behaviour: Arc<Behaviour>,
+}
+
+impl Drop for ChosenEngine {
+    fn drop(&mut self) {
+        self.behaviour.dropped.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Engine for ChosenEngine {
+    fn description(&self) -> &EngineDescription {
+        &self.description
+    }
+
+    fn run(&mut self, batch: usize, pixels: &[u8], output: &mut Output) -> Result<()> {
+        assert_eq!(pixels.len(), batch * self.picture);
+        self.behaviour.batches.lock().expect("no panic").push(batch);
+        let each = self.behaviour.milliseconds.load(Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(each) * batch as u32);
+        let hangs = self.behaviour.hangs.lock().expect("no panic");
+        let hangs = self.behaviour.freed.wait_while(hangs, |hangs| *hangs);
+        drop(hangs.expect("no panic"));
+        let pictures: Vec<u8> = pixels
+            .chunks(self.picture)
+            .map(|picture| picture[0])
+            .collect();
+        if pictures.contains(&POISON) {
+            return Err(Error::Engine {
+                engine: self.description.engine.clone(),
+                reason: "the picture is poison".to_owned(),
+            });
+        }
+        output.masks.clear();
+        for value in pictures {
+            let value = f32::from(value) / 255.0;
+            output.masks.extend(std::iter::repeat_n(value, self.mask));
+        }
+        output.logits = vec![0.0; batch * self.classes];
+        Ok(())
+    }
+}
+
+/// Registers such an engine under `name`; a picture takes so long.
+///
+/// # Panics
+/// If that fails.
+pub fn register(
+    name: &str,
+    milliseconds: u64,
+    max_batch: usize,
+    batch_timeout: Duration,
+) -> (SharedEngine, Arc<Behaviour>) {
+    let checkpoint = Checkpoint::built_in().expect("the built-in model is valid");
+    let header = checkpoint.header().clone();
+    let behaviour = Arc::new(Behaviour::default());
+    behaviour.take(milliseconds);
+    let size = header.input.size as usize;
+    let engine = ChosenEngine {
+        description: EngineDescription {
+            engine: "chosen".to_owned(),
+            device: "cpu".to_owned(),
+            ..EngineDescription::default()
+        },
+        picture: size * size * 3,
+        mask: header.mask_size() * header.mask_size(),
+        classes: header.network.classes(),
+        behaviour: behaviour.clone(),
+    };
+    let shared = SharedEngine::register(name, header, Box::new(engine), max_batch, batch_timeout);
+    (shared.expect("it computes"), behaviour)
+}
