@@ -36,22 +36,26 @@ struct Effort {
     seconds: f64,
     pipeline_rounds: u32,
     batches: Vec<usize>,
+    /// At most so many of them.
+    ways_of_waiting: usize,
 }
 
 impl Effort {
     fn of(arguments: &Arguments) -> Effort {
         match arguments.smoke {
             true => Effort {
-                rounds: 2,
+                rounds: 1,
                 seconds: 0.02,
                 pipeline_rounds: 1,
                 batches: vec![1, 2],
+                ways_of_waiting: 1,
             },
             false => Effort {
                 rounds: 9,
                 seconds: 0.5,
                 pipeline_rounds: 9,
                 batches: vec![1, 8],
+                ways_of_waiting: usize::MAX,
             },
         }
     }
@@ -91,6 +95,10 @@ pub fn run(arguments: &Arguments, page: &Path) -> Result<()> {
                 bounds.extend(page::bounds(&field, network));
             }
         }
+        eprintln!("{}, ways of waiting", network.title());
+        let mut field = Field::waiting(arguments, &files, effort.ways_of_waiting);
+        field.measure(&effort, true, arguments)?;
+        text += &page::waiting(&field);
         let (section, bound) = pipeline(arguments, network, &files, &effort)?;
         text += &section;
         bounds.push(bound);

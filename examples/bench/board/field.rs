@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Result, ensure};
 
-use super::rows::{Network, OPENVINO_PYTHON, Program, ROWS, Row};
+use super::rows::{Network, OPENVINO_PYTHON, Program, ROWS, Row, WAITING, Waiting};
 use super::{Effort, Files};
 use crate::Arguments;
 use crate::contestant::{Contestant, Kind, on_cores, own_program};
@@ -36,6 +36,22 @@ pub struct Entry {
 }
 
 impl Entry {
+    fn new(row: Row, contestant: Result<Contestant>) -> Entry {
+        let ready = match &contestant {
+            Ok(contestant) => Ok(contestant.ready.engine.clone()),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        Entry {
+            row,
+            ready,
+            contestant: contestant.ok(),
+            batches: 1,
+            quiet: Vec::new(),
+            busy: Vec::new(),
+            resident_mib: f64::NAN,
+        }
+    }
+
     /// Milliseconds a picture.
     pub fn quiet(&self) -> Option<Spread> {
         (!self.quiet.is_empty()).then(|| Spread::of(self.quiet.clone()))
@@ -59,6 +75,7 @@ impl Field {
         let entries = ROWS.map(|row| {
             let contestant = match row.program {
                 Program::Ours(engine) => ours(arguments, files, batch, engine, row.precision),
+                Program::Waiting(waiting) => waits(arguments, files, waiting),
                 Program::Python(program, package) => {
                     let python = pythons.iter().find(|(has, _)| *has == package);
                     match python {
@@ -80,23 +97,26 @@ impl Field {
                     }
                 }
             };
-            let ready = match &contestant {
-                Ok(contestant) => Ok(contestant.ready.engine.clone()),
-                Err(error) => Err(format!("{error:#}")),
-            };
-            Entry {
-                row,
-                ready,
-                contestant: contestant.ok(),
-                batches: 1,
-                quiet: Vec::new(),
-                busy: Vec::new(),
-                resident_mib: f64::NAN,
-            }
+            Entry::new(row, contestant)
         });
         Field {
             entries: entries.into(),
             batch,
+        }
+    }
+
+    /// Starts libtorch in bf16 with each way of waiting.
+    pub fn waiting(arguments: &Arguments, files: &Files, ways: usize) -> Field {
+        let entries = WAITING.iter().take(ways).map(|waiting| {
+            let row = Row {
+                program: Program::Waiting(waiting),
+                precision: "bf16",
+            };
+            Entry::new(row, waits(arguments, files, waiting))
+        });
+        Field {
+            entries: entries.collect(),
+            batch: 1,
         }
     }
 
@@ -186,6 +206,15 @@ fn ours(
         ..arguments.clone()
     };
     Contestant::start(Kind::BareLoop, &arguments)
+}
+
+fn waits(arguments: &Arguments, files: &Files, waiting: &Waiting) -> Result<Contestant> {
+    let arguments = Arguments {
+        spin: waiting.spin.to_owned(),
+        threads: threads(arguments).saturating_sub(waiting.fewer).max(1),
+        ..arguments.clone()
+    };
+    ours(&arguments, files, 1, "torch", "bf16")
 }
 
 /// As many for everyone.

@@ -64,6 +64,18 @@ pub fn table(field: &Field, batch: usize) -> String {
     text
 }
 
+/// libtorch with each way of waiting.
+pub fn waiting(field: &Field) -> String {
+    let mut text = "### How libtorch's threads wait: bf16, batch 1\n\n| threads wait by | ms | busy ms |\n|---|---|---|\n".to_owned();
+    for entry in &field.entries {
+        let times = [entry.quiet(), entry.busy()];
+        let [quiet, busy] = times.map(|time| time.map_or(String::new(), |time| time.text(2)));
+        let _ = writeln!(text, "| {} | {quiet} | {busy} |", entry.row.title());
+    }
+    text.push('\n');
+    text
+}
+
 /// The goals for engines.
 pub fn bounds(field: &Field, network: Network) -> Vec<Bound> {
     let ours = |engine, precision| Row {

@@ -56,6 +56,8 @@ impl Network {
 pub enum Program {
     /// An engine of ours.
     Ours(&'static str),
+    /// libtorch's with this way of waiting.
+    Waiting(&'static Waiting),
     /// `--program` of `elsewhere.py`, and the Python package that it needs.
     Python(&'static str, &'static str),
 }
@@ -75,12 +77,36 @@ impl Row {
         match self.program {
             Program::Ours("openvino") => "casm, engine openvino",
             Program::Ours(_) => "casm, engine torch",
+            Program::Waiting(waiting) => waiting.title,
             Program::Python("eager", _) => "PyTorch, eager, channels last",
             Program::Python("frozen", _) => "PyTorch, TorchScript, frozen",
             Program::Python("onnxruntime", _) => "ONNX Runtime",
             Program::Python(..) => "OpenVINO from Python, unmodified graph",
         }
     }
+}
+
+/// How libtorch's threads wait for each other between layers.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Waiting {
+    title: &'static str,
+    /// `GOMP_SPINCOUNT`; empty: OpenMP's default.
+    pub spin: &'static str,
+    /// Threads less than cores.
+    pub fewer: u32,
+}
+
+/// The ways of waiting that are compared. The plugin's own is the second.
+pub static WAITING: [Waiting; 5] = [
+    waiting("OpenMP's default", "", 0),
+    waiting("`GOMP_SPINCOUNT=1000`, the plugin's default", "1000", 0),
+    waiting("`GOMP_SPINCOUNT=0`", "0", 0),
+    waiting("a thread fewer, OpenMP's default", "", 1),
+    waiting("a thread fewer, `GOMP_SPINCOUNT=1000`", "1000", 1),
+];
+
+const fn waiting(title: &'static str, spin: &'static str, fewer: u32) -> Waiting {
+    Waiting { title, spin, fewer }
 }
 
 const TORCH: Program = Program::Ours("torch");
