@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 pub use backend::{EngineKind, Linked, choose, names, open_linked, survey};
 pub use machine::{cpu_has_bf16, has_nvidia_driver};
 
-/// All engines, in the order in which `auto` prefers them. The last suits every device and precision.
+/// All engines, in the order in which `auto` prefers them. The last suits every device.
 static ENGINES: &[&dyn backend::Backend] = &[&openvino::OpenVino, &torch::Torch];
 
 /// Runs the network of one checkpoint on one device.
