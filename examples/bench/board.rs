@@ -159,6 +159,7 @@ fn pipeline(
     let arguments = Arguments {
         model: Some(files.checkpoint.clone()),
         batch: 1,
+        rounds: effort.pipeline_rounds,
         frames: if arguments.smoke { 2 } else { arguments.frames },
         ..arguments.clone()
     };

@@ -27,7 +27,8 @@ pub fn head(arguments: &Arguments) -> String {
          A number is the median over rounds, then the least and the largest. All programs of a table take turns within \
          each round; ratios are those of times in the same round. \"Busy\": beside one thread of another program that never \
          pauses. Others get a normalised picture, ours bytes. Ranges for int8 come from test patterns here, which decide \
-         nothing about speed.\n\n",
+         nothing about speed. RSS: ours with libtorch in the process in any case, and with all that was ever needed, because \
+         glibc is told to keep freed memory.\n\n",
         commit(),
         output("date", &["-u", "+%F"]),
         cpu(),
