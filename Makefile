@@ -17,7 +17,7 @@ PLUGINS = $(RELEASE)/gstreamer-1.0
 .DEFAULT_GOAL := help
 # cargo is parallel itself, and two of them at once would only wait for each other.
 .NOTPARALLEL:
-.PHONY: help setup setup-openvino build demo test lint deny bench bench-train reproduce-small gpu-check install uninstall clean distclean
+.PHONY: help setup setup-openvino build demo test lint deny bench bench-pipeline bench-train reproduce-small gpu-check install uninstall clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,7 +51,11 @@ deny: ## check dependencies: licences, advisories, sources
 	$(CARGO) deny check
 
 bench: export GST_PLUGIN_PATH = $(PLUGINS)
-bench: build ## measure speed: BENCHFLAGS="..."
+bench: build ## write docs/performance.md (10 minutes, idle machine): PYTHON="python3 ..." with torch, onnxruntime, openvino
+	$(RELEASE)/examples/bench --board docs/performance.md $(foreach python,$(PYTHON),--python $(python)) $(BENCHFLAGS)
+
+bench-pipeline: export GST_PLUGIN_PATH = $(PLUGINS)
+bench-pipeline: build ## measure the element in a pipeline against the bare network: BENCHFLAGS="..."
 	$(RELEASE)/examples/bench $(BENCHFLAGS)
 
 bench-train: build ## measure a training step against plain PyTorch: PYTHON=python3 with torch 2.11, BENCHFLAGS="..."

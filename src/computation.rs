@@ -1,31 +1,25 @@
 //! The network at work on a device: what the engine's thread does.
 
-use std::collections::BTreeMap;
-
-use casm_core::checkpoint::NamedTensor;
 use casm_core::engine::{EngineDescription, EngineOptions, Output, Precision};
-use casm_core::{Header, Result};
+use casm_core::network::Folded;
+use casm_core::{Error, Header, Result};
 use tch::Kind;
 
 use crate::device;
-use crate::module::Mode;
-use crate::parameters::Parameters;
-use crate::pixels::{Normalisation, copy_values};
-use crate::saliency_network::SaliencyNetwork;
+use crate::packed::Packed;
+use crate::pixels::copy_values;
 use crate::torch_engine::NAME;
 
 /// A network with its weights on a device.
 pub(crate) struct Computation {
-    network: SaliencyNetwork,
-    kind: Kind,
-    normalisation: Normalisation,
+    network: Packed,
 }
 
 impl Computation {
     /// Puts the weights on the device; also says what was opened.
     pub(crate) fn open(
         header: &Header,
-        tensors: BTreeMap<String, NamedTensor>,
+        folded: &Folded,
         options: &EngineOptions,
     ) -> Result<(Computation, EngineDescription)> {
         let device = device::resolve(options.device)?;
@@ -33,12 +27,19 @@ impl Computation {
             Precision::Auto | Precision::F32 => (Precision::F32, Kind::Float),
             Precision::Bf16 => (Precision::Bf16, Kind::BFloat16),
             Precision::F16 => (Precision::F16, Kind::Half),
+            Precision::Int8 => {
+                return Err(Error::Engine {
+                    engine: NAME.to_owned(),
+                    reason:
+                        "it does not compute in int8; use engine=openvino (`make setup-openvino` \
+                             fetches it), or precision=bf16"
+                            .to_owned(),
+                });
+            }
         };
-        let parameters = Parameters::from_named(tensors, device)?.to_kind(kind)?;
+        let side = header.input.size as usize;
         let computation = Computation {
-            network: SaliencyNetwork::new(&header.network, &parameters)?,
-            kind,
-            normalisation: Normalisation::new(&header.input, device)?,
+            network: Packed::new(folded, side, kind, device)?,
         };
         let description = EngineDescription {
             engine: NAME.to_owned(),
@@ -53,12 +54,15 @@ impl Computation {
     /// Pixels `[batch, S, S, 3]` → masks and logits. The caller has checked the number of bytes.
     pub(crate) fn run(&self, batch: usize, pixels: &[u8], output: &mut Output) -> Result<()> {
         let _no_gradients = tch::no_grad_guard();
-        let pictures = self.normalisation.pictures(batch, pixels, self.kind)?;
-        let saliency = self.network.forward(&pictures, Mode::Evaluate)?;
-        match &saliency.mask {
-            Some(mask) => copy_values(mask, &mut output.masks)?,
+        let mut outputs = self.network.run(batch, pixels)?;
+        // The logits come last, after the mask of a network that makes one.
+        if let Some(logits) = outputs.pop() {
+            copy_values(&logits, &mut output.logits)?;
+        }
+        match outputs.pop() {
+            Some(mask) => copy_values(&mask, &mut output.masks)?,
             None => output.masks.clear(),
         }
-        copy_values(&saliency.logits, &mut output.logits)
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@
 //! | pixels | [`pixels`] | `[N, S, S, 3]` bytes → `[N, 3, S, S]` normalised |
 //! | module | [`module`] | a graph of layers with its tensors; the forward pass |
 //! | network | [`SaliencyNetwork`] | `[N, 3, S, S]` → encoder → decoder → mask and logits |
+//! | calibration | [`calibration`] | pictures → ranges of activations, for int8 |
 //! | engine | [`TorchEngine`] | pixels → mask and logits without tensors at the border |
 //! | import | [`import`] | PyTorch files → checkpoints, without executing a pickle |
 //!
@@ -17,11 +18,13 @@
 
 pub use casm_core::*;
 
+pub mod calibration;
 mod computation;
 pub mod device;
 mod engine_export;
 pub mod import;
 pub mod module;
+mod packed;
 pub mod parameters;
 pub mod pixels;
 mod saliency_network;

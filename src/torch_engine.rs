@@ -6,12 +6,12 @@
 //! workers for each calling thread; with two pools it counts more threads than cores and puts them to
 //! sleep between any two layers, which made MobileNetV2 almost half as fast.
 
-use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::thread::JoinHandle;
 
-use casm_core::checkpoint::{Checkpoint, NamedTensor};
+use casm_core::checkpoint::Checkpoint;
 use casm_core::engine::{Engine, EngineDescription, EngineOptions, Output};
+use casm_core::network::Folded;
 use casm_core::{Error, Header, Result};
 use crossbeam::channel::{Receiver, Sender, bounded};
 
@@ -60,7 +60,7 @@ impl TorchEngine {
     ) -> Result<TorchEngine> {
         let header = checkpoint.header().clone();
         let size = header.input.size as usize;
-        let tensors = checkpoint.tensors()?;
+        let folded = Folded::from_checkpoint(checkpoint)?;
         let mut options = options.clone();
         // Asked for in any case, because the next engine may change it.
         let default = default_threads();
@@ -73,7 +73,7 @@ impl TorchEngine {
         let thread = std::thread::Builder::new()
             .name("casm-torch".to_owned())
             .spawn(move || {
-                if let Some(computation) = begin(&header, tensors, &options, &opened) {
+                if let Some(computation) = begin(&header, folded, &options, &opened) {
                     for mut job in next_job {
                         let result = computation.run(job.batch, &job.pixels, &mut job.output);
                         if finished.send((job, result)).is_err() {
@@ -139,12 +139,12 @@ impl Drop for TorchEngine {
 /// Opens the computation in this thread and says how that went.
 fn begin(
     header: &Header,
-    tensors: BTreeMap<String, NamedTensor>,
+    folded: Folded,
     options: &EngineOptions,
     opened: &Sender<Result<EngineDescription>>,
 ) -> Option<Computation> {
     tch::set_num_threads(i32::try_from(options.threads).unwrap_or(i32::MAX));
-    let computation = Computation::open(header, tensors, options);
+    let computation = Computation::open(header, &folded, options);
     let (computation, description) = match computation {
         Ok((computation, description)) => (Some(computation), Ok(description)),
         Err(error) => (None, Err(error)),

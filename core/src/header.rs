@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::mask::Binarization;
 use crate::network::NetworkConfig;
+use crate::quantization::Quantization;
 
 /// Version of the checkpoint format that this build writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -35,6 +36,9 @@ pub struct Header {
     /// Where the weights come from.
     #[serde(default)]
     pub provenance: Provenance,
+    /// What int8 needs to know of the activations; absent until `casm quantize` has measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
 }
 
 /// The network's input.
@@ -90,6 +94,7 @@ impl Header {
             binarization: Binarization::default(),
             classes: Vec::new(),
             provenance: Provenance::default(),
+            quantization: None,
         }
     }
 
@@ -155,6 +160,9 @@ impl Header {
                 &format!("the network has {classes} classes"),
             );
         }
+        if let Some(quantization) = &self.quantization {
+            quantization.validate()?;
+        }
         self.network.validate()
     }
 
@@ -170,6 +178,19 @@ impl Header {
                 reason: "it is a classifier without a decoder and makes no masks; `casm train --init` gives it one".to_owned(),
             }),
         }
+    }
+
+    /// What int8 needs to know of the activations.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it was not measured; `origin` is what it calls the checkpoint.
+    pub fn require_quantization(&self, origin: &str) -> Result<&Quantization> {
+        self.quantization.as_ref().ok_or_else(|| Error::Checkpoint {
+            origin: origin.to_owned(),
+            reason:
+                "it has no ranges of activations, which int8 needs; `casm quantize` measures them"
+                    .to_owned(),
+        })
     }
 
     /// Side of the mask as the network computes it: a quarter of the input.

@@ -10,6 +10,7 @@
 //! | input | [`input`] | frame → RGB pixels `[H, W, 3]` at the network's input size |
 //! | network | [`network`] | encoder and decoder described as a graph of layers, no arithmetic |
 //! | checkpoint | [`checkpoint`] | the graph's weights and a typed header in one safetensors file |
+//! | quantization | [`quantization`] | ranges of activations, for 8-bit whole numbers |
 //! | export | [`export`] | the same as a file for other programs |
 //! | engine | [`engine`] | pixels → mask and logits; the border behind which tensors live |
 //! | mask | [`mask`] | mask → binary mask → connected component → bounding box |
@@ -35,6 +36,7 @@ pub mod localizer;
 pub mod mask;
 pub mod network;
 pub mod overlay;
+pub mod quantization;
 pub mod track;
 
 pub use checkpoint::Checkpoint;
@@ -45,3 +47,4 @@ pub use geometry::{Geometry, Resize};
 pub use header::Header;
 pub use localizer::{Localization, Localizer, Object};
 pub use mask::{BoundingBox, Mask};
+pub use quantization::Quantization;

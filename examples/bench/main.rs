@@ -1,11 +1,12 @@
-//! `make bench`: frames per second of `casmesaliency` in a pipeline against the same network in a
-//! bare loop, and the memory of both.
+//! `make bench` writes the board (`board`), docs/performance.md. Without `--board`, `make bench-pipeline`: frames
+//! per second of `casmesaliency` in a pipeline against the same network in a bare loop, and the memory of both.
 //!
 //! The two run in processes of their own (`contestant`), take turns round by round so that whatever
 //! else the machine does meets both, and compute with the same number of threads. The bare loop gets
 //! pixels that already have the network's size: what the pipeline needs more is the price of frame
 //! conversion, mask to box, metadata and GStreamer.
 
+mod board;
 mod contestant;
 mod report;
 
@@ -13,16 +14,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use casm::Header;
 use casm::checkpoint::{Storage, serialize};
 use casm::network::{EncoderConfig, NetworkConfig, ResnetConfig};
 use casm::parameters::Parameters;
+use casm::{EngineKind, Header, Precision};
 use clap::Parser;
 
 use crate::contestant::{Contestant, Kind};
 use crate::report::Report;
 
-/// Compares the element in a pipeline with the bare network.
+/// Compares the element in a pipeline with the bare network; or, with --board, engines with each other and with
+/// other programs.
 #[derive(Debug, Clone, Parser)]
 struct Arguments {
     /// The checkpoint; without it, the built-in model.
@@ -34,6 +36,34 @@ struct Arguments {
     /// Where to compute: auto, cpu, cuda, cuda:N.
     #[arg(long, default_value = "auto")]
     device: String,
+    /// What runs the network: auto, torch, openvino.
+    #[arg(long, default_value_t = EngineKind::Auto)]
+    engine: EngineKind,
+    /// Number format of the network: auto, f32, bf16, f16, int8.
+    #[arg(long, default_value = "auto")]
+    precision: String,
+    /// Pictures that the bare network sees at once.
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
+    batch: usize,
+    /// Cores that everything is bound to, as `taskset -c` takes them; empty: all.
+    #[arg(long, default_value = "", value_name = "LIST")]
+    cores: String,
+    /// Write the board into this file.
+    #[arg(long, value_name = "FILE")]
+    board: Option<PathBuf>,
+    /// With --board: Python interpreters that have torch, onnxruntime or openvino; what none of them has is
+    /// left out, and said to be absent.
+    #[arg(long, value_name = "FILE")]
+    python: Vec<PathBuf>,
+    /// With --board: only this network.
+    #[arg(long, value_enum)]
+    network: Option<board::Network>,
+    /// GOMP_SPINCOUNT of libtorch's threads; empty: OpenMP's own default.
+    #[arg(long, default_value = "1000", value_name = "N")]
+    spin: String,
+    /// With --board: the shortest run that shows all tables, for tests; its numbers mean nothing.
+    #[arg(long)]
+    smoke: bool,
     /// Threads of the network; 0 = one a core.
     #[arg(long, default_value_t = 0)]
     threads: u32,
@@ -60,12 +90,38 @@ struct Arguments {
     contestant: Option<Kind>,
 }
 
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("it must be a whole number from 1 on".to_owned()),
+    }
+}
+
+impl Arguments {
+    fn precision(&self) -> Result<Precision> {
+        // The words of the element's property.
+        let word = serde_json::Value::String(self.precision.clone());
+        serde_json::from_value(word).with_context(|| {
+            format!(
+                "--precision {} is none of auto, f32, bf16, f16, int8",
+                self.precision
+            )
+        })
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.contestant {
         Some(Kind::Pipeline) => contestant::pipeline::serve(&arguments),
         Some(Kind::BareLoop) => contestant::bare_loop::serve(&arguments),
-        None => compare(arguments),
+        Some(Kind::Neighbour) => loop {
+            std::hint::spin_loop();
+        },
+        None => match arguments.board.clone() {
+            Some(file) => board::run(&arguments, &file),
+            None => compare(arguments),
+        },
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -90,11 +146,11 @@ fn compare(mut arguments: Arguments) -> Result<()> {
     for round in 0..arguments.rounds {
         // A B, B A, A B, ...: neither profits from always being second.
         let (ours, bare) = if round % 2 == 0 {
-            let ours = pipeline.round()?;
-            (ours, bare_loop.round()?)
+            let ours = pipeline.round(arguments.frames)?;
+            (ours, bare_loop.round(arguments.frames)?)
         } else {
-            let bare = bare_loop.round()?;
-            (pipeline.round()?, bare)
+            let bare = bare_loop.round(arguments.frames)?;
+            (pipeline.round(arguments.frames)?, bare)
         };
         report.add(ours, bare);
         eprintln!(

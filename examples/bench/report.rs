@@ -34,11 +34,15 @@ struct Side {
     peak_mib: f64,
 }
 
-#[derive(Debug, Serialize)]
-struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
+/// Of a number over rounds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Spread {
+    /// The middle one.
+    pub median: f64,
+    /// The least.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
 }
 
 impl Report {
@@ -88,17 +92,19 @@ impl Report {
 
     /// The numbers.
     pub fn summary(&self) -> Summary {
-        let pairs = self.pipeline.iter().zip(&self.bare_loop);
         Summary {
             title: self.title.clone(),
             pipeline: self.side(&self.pipeline),
             bare_loop: self.side(&self.bare_loop),
-            ratio: Spread::of(
-                pairs
-                    .map(|(ours, bare)| bare.seconds / ours.seconds)
-                    .collect(),
-            ),
+            ratio: self.ratio(),
         }
+    }
+
+    /// Frames/s of the pipeline over those of the bare loop, round by round.
+    pub fn ratio(&self) -> Spread {
+        let pairs = self.pipeline.iter().zip(&self.bare_loop);
+        let ratios = pairs.map(|(ours, bare)| bare.seconds / ours.seconds);
+        Spread::of(ratios.collect())
     }
 
     /// The numbers for people.
@@ -151,7 +157,8 @@ impl Report {
 }
 
 impl Spread {
-    fn of(mut values: Vec<f64>) -> Spread {
+    /// Of these values.
+    pub fn of(mut values: Vec<f64>) -> Spread {
         values.sort_by(f64::total_cmp);
         let middle = values.len() / 2;
         let median = match values.len() {
@@ -164,5 +171,11 @@ impl Spread {
             min: values.first().copied().unwrap_or(f64::NAN),
             max: values.last().copied().unwrap_or(f64::NAN),
         }
+    }
+
+    /// "4.21 (4.10 – 4.80)".
+    pub fn text(&self, digits: usize) -> String {
+        let Spread { median, min, max } = self;
+        format!("{median:.digits$} ({min:.digits$} – {max:.digits$})")
     }
 }

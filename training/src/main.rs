@@ -24,6 +24,8 @@ enum Command {
     Info(command::info::Arguments),
     /// Write a checkpoint's network for other programs.
     Export(command::export::Arguments),
+    /// Measure what int8 needs to know of a checkpoint's activations, and write it into a copy.
+    Quantize(command::quantize::Arguments),
     /// Make a checkpoint of a PyTorch or safetensors file, without executing what is in it.
     Import(command::import::Arguments),
     /// Train a mapping and its classifiers (Algorithm 1 of the paper).
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Localize(arguments) => command::localize::run(&arguments),
         Command::Info(arguments) => command::info::run(&arguments),
         Command::Export(arguments) => command::export::run(&arguments),
+        Command::Quantize(arguments) => command::quantize::run(&arguments),
         Command::Import(arguments) => command::import::run(&arguments),
         Command::Train(arguments) => command::train::run(&arguments),
         Command::TrainClassifier(arguments) => command::train_classifier::run(&arguments),

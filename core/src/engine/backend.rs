@@ -95,7 +95,7 @@ pub fn survey() -> Vec<(&'static str, Result<String>)> {
     rows.collect()
 }
 
-/// The engine that [`super::open`] would take for these options, and why, in words.
+/// The engine that [`super::open`] would take for these options, or "none", and why, in words.
 pub fn choose(options: &EngineOptions) -> (&'static str, String) {
     if let EngineKind::Named(name) = options.engine {
         return (name, "it was asked for".to_owned());
@@ -107,8 +107,7 @@ pub fn choose(options: &EngineOptions) -> (&'static str, String) {
             Err(reason) => passed_over.push((backend.name(), reason)),
         }
     }
-    // The last one suits everything.
-    (ENGINES[ENGINES.len() - 1].name(), because(&passed_over))
+    ("none", because(&passed_over))
 }
 
 /// An engine's name, and how to open it.
@@ -172,7 +171,10 @@ pub fn open_linked(
             Err(error) => return Err(error),
         }
     }
-    let failed = failed.unwrap_or_else(|| unusable("auto"));
+    let failed = failed.unwrap_or_else(|| Error::Engine {
+        engine: EngineKind::Auto.to_string(),
+        reason: because(&passed_over),
+    });
     fall_back(ENGINES, options, &passed_over, open).ok_or(failed)
 }
 
@@ -350,6 +352,9 @@ mod tests {
         let (name, reason) = choice(Device::Cuda(1), Precision::Auto);
         assert_eq!(name, "torch");
         assert!(reason.contains("not openvino: it computes on the CPU only"));
+        let (name, reason) = choice(Device::Cuda(0), Precision::Int8);
+        assert_eq!(name, "none");
+        assert!(reason.contains("not torch: it does not compute in int8"));
         let (name, reason) = choice(Device::Cpu, Precision::F16);
         assert_eq!(name, "torch");
         assert!(reason.contains("not openvino: it does not compute in f16"));

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 pub use backend::{EngineKind, Linked, choose, names, open_linked, survey};
 pub use machine::{cpu_has_bf16, has_nvidia_driver};
 
-/// All engines, in the order in which `auto` prefers them. The last suits every device and precision.
+/// All engines, in the order in which `auto` prefers them. The last suits every device.
 static ENGINES: &[&dyn backend::Backend] = &[&openvino::OpenVino, &torch::Torch];
 
 /// Runs the network of one checkpoint on one device.
@@ -141,7 +141,9 @@ impl FromStr for Device {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// The fastest that keeps the results; f32 for now.
+    /// The fastest that keeps the results: f32. The bounds of `casm evaluate --agreement` are boxes that overlap
+    /// those of f32 by 0.98 on average. The built-in model is within them in bf16 on 650 pictures (0.992) and five
+    /// of six clips, and not on the sixth (0.973); in int8 it is not (0.964).
     #[default]
     Auto,
     /// 32-bit floating point.
@@ -150,6 +152,9 @@ pub enum Precision {
     Bf16,
     /// 16-bit IEEE floating point.
     F16,
+    /// 8-bit whole numbers with ranges that `casm quantize` measured, and bf16 where the CPU has it for what
+    /// is not quantised.
+    Int8,
 }
 
 /// Chooses how the engine's threads wait for each other; to be called when the program, or the plugin

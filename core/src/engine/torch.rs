@@ -16,7 +16,7 @@ use super::abi::{
 };
 use super::backend::Backend;
 use super::location::own_folder;
-use super::{Engine, EngineDescription, EngineOptions, Output};
+use super::{Engine, EngineDescription, EngineOptions, Output, Precision};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 
@@ -58,8 +58,11 @@ impl Backend for Torch {
         Ok(find()?.display().to_string())
     }
 
-    fn suits(&self, _options: &EngineOptions) -> std::result::Result<(), String> {
-        Ok(())
+    fn suits(&self, options: &EngineOptions) -> std::result::Result<(), String> {
+        match options.precision {
+            Precision::Int8 => Err("it does not compute in int8; use precision=bf16".to_owned()),
+            _ => Ok(()),
+        }
     }
 
     fn open(&self, checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Box<dyn Engine>> {

@@ -5,7 +5,7 @@
 use super::protobuf::Message;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::network::{Conv2d, Folded, Graph, Operation};
+use crate::network::{BATCH_NORM_EPSILON, Conv2d, Folded, Graph, Operation};
 
 /// The operator set, of ONNX 1.12 (2022), and the version of the file format that goes with it.
 const OPERATOR_SET: u64 = 17;
@@ -23,8 +23,20 @@ const INPUT_DESCRIPTION: &str =
 /// # Errors
 /// [`Error::Checkpoint`]; not after a successful validation.
 pub fn onnx(checkpoint: &Checkpoint) -> Result<Vec<u8>> {
+    write(checkpoint, &Folded::from_checkpoint(checkpoint)?)
+}
+
+/// The network of a checkpoint as it is described, batch norms and all, to measure what other programs make
+/// of it. As [`onnx`], but pictures are to be normalised before.
+///
+/// # Errors
+/// Those of [`onnx`].
+pub fn onnx_unfolded(checkpoint: &Checkpoint) -> Result<Vec<u8>> {
+    write(checkpoint, &Folded::unfolded(checkpoint)?)
+}
+
+fn write(checkpoint: &Checkpoint, folded: &Folded) -> Result<Vec<u8>> {
     let header = checkpoint.header();
-    let folded = Folded::from_checkpoint(checkpoint)?;
     let side = u64::from(header.input.size);
     let quarter = header.mask_size() as u64;
     let mask = value("mask", &[1, quarter, quarter]);
@@ -119,8 +131,11 @@ fn operation(graph: &mut Message, operation: &Operation, inputs: &[&str], output
             ];
             node(graph, "Conv", inputs, output, &attributes);
         }
-        // Folded away.
-        Operation::BatchNorm { .. } => node(graph, "Identity", &inputs[..1], output, &[]),
+        // Its parameters have ONNX's order; only in an unfolded network.
+        Operation::BatchNorm { .. } => {
+            let attributes = [real("epsilon", BATCH_NORM_EPSILON as f32)];
+            node(graph, "BatchNormalization", inputs, output, &attributes);
+        }
         Operation::Relu => node(graph, "Relu", inputs, output, &[]),
         Operation::Relu6 => {
             let [low, high] = [("low", 0.0), ("high", 6.0)].map(|(end, value)| {
@@ -202,6 +217,12 @@ fn integer(name: &str, value: u64) -> Message {
 fn integers(name: &str, values: &[u64]) -> Message {
     let mut attribute = attribute(name, 7);
     values.iter().for_each(|&value| attribute.varint(8, value));
+    attribute
+}
+
+fn real(name: &str, value: f32) -> Message {
+    let mut attribute = attribute(name, 1);
+    attribute.float(2, value);
     attribute
 }
 

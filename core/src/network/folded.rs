@@ -71,6 +71,30 @@ impl Folded {
         Ok(folding.finish(&outputs))
     }
 
+    /// The network of a checkpoint as it is described, nothing folded, for comparisons: pictures are normalised
+    /// already, `[N, 3, S, S]`, batch norms are layers, convolutions before them have no bias.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`]; not after a successful validation.
+    pub fn unfolded(checkpoint: &Checkpoint) -> Result<Folded> {
+        let network = checkpoint.header().network.network();
+        let mut graph = Graph::new("");
+        let picture = graph.input(3);
+        let mut features = copy(&mut graph, &network.encoder.graph, &[picture])?;
+        let logits = features.split_off(features.len().saturating_sub(1));
+        if let Some(separate) = &network.separate_encoder {
+            features = copy(&mut graph, &separate.graph, &[picture])?;
+        }
+        let mut outputs = match &network.decoder {
+            Some(decoder) => copy(&mut graph, decoder, &features)?,
+            None => Vec::new(),
+        };
+        outputs.extend(logits);
+        graph.set_outputs(outputs);
+        let tensors = checkpoint.tensors()?;
+        Ok(Folded { graph, tensors })
+    }
+
     /// Weight and bias of the convolution or linear layer at this position; empty for other layers.
     pub fn layer_values(&self, index: usize) -> Vec<&NamedTensor> {
         let parameters = self.graph.layer_parameters(index);
@@ -231,6 +255,30 @@ impl<'a> Folding<'a> {
             .collect();
         Folded { graph, tensors }
     }
+}
+
+/// Adds the layers of `part`, which reads `inputs`, under their full names; its outputs.
+fn copy(graph: &mut Graph, part: &Graph, inputs: &[Value]) -> Result<Vec<Value>> {
+    let mut inputs = inputs.iter();
+    let mut values: Vec<Value> = Vec::with_capacity(part.layers().len());
+    for layer in part.layers() {
+        let operands = layer.inputs.iter().map(|value| values[value.index()]);
+        let operands = operands.collect();
+        let mut operation = layer.operation.clone();
+        match &mut operation {
+            Operation::Input => {
+                values.push(*inputs.next().ok_or_else(|| foreign("an input"))?);
+                continue;
+            }
+            Operation::Conv2d(Conv2d { name, .. })
+            | Operation::BatchNorm { name }
+            | Operation::Linear { name, .. } => *name = full_name(part, name),
+            _ => {}
+        }
+        values.push(graph.push(operation, operands, layer.channels));
+    }
+    let outputs = part.outputs().iter().map(|value| values[value.index()]);
+    Ok(outputs.collect())
 }
 
 /// How often each value is read, as a layer's input or as an output.

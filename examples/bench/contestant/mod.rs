@@ -1,11 +1,13 @@
-//! One of the two that are compared: a child process that runs a round whenever it is told to.
+//! One of those that are compared: a child process that runs a round whenever it is told to.
 //!
-//! The child says `Ready` as a line of JSON, then answers each line on its standard input with a
-//! [`Round`].
+//! The child says `Ready` as a line of JSON, then answers each number of batches on its standard input with
+//! a [`Round`].
 
 pub mod bare_loop;
 pub mod pipeline;
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
@@ -20,9 +22,8 @@ use crate::Arguments;
 /// Frames before the first round: the first ones pay for memory and code that is not there yet.
 const WARM_UP: u32 = 10;
 
-/// Settings of glibc's allocator, and the waiting policy that the plugin sets for itself.
-const SAME_FOR_BOTH: [(&str, &str); 3] = [
-    ("GOMP_SPINCOUNT", "1000"),
+/// Settings of glibc's allocator.
+const SAME_FOR_BOTH: [(&str, &str); 2] = [
     ("MALLOC_TRIM_THRESHOLD_", "2000000000"),
     ("MALLOC_MMAP_THRESHOLD_", "2000000000"),
 ];
@@ -34,6 +35,8 @@ pub enum Kind {
     Pipeline,
     /// The network alone.
     BareLoop,
+    /// A loop that keeps a core busy and answers nothing.
+    Neighbour,
 }
 
 /// What a child says once it is warm.
@@ -54,6 +57,9 @@ pub struct Round {
     pub resident_kib: u64,
     /// The most that it was, in KiB.
     pub peak_kib: u64,
+    /// Mean milliseconds of the element's stages, by the names that its property `stats` gives them.
+    #[serde(default)]
+    pub stages: BTreeMap<String, f64>,
 }
 
 /// A child, seen by its parent.
@@ -69,11 +75,19 @@ impl Contestant {
     /// Starts a child and waits until it is warm.
     pub fn start(kind: Kind, arguments: &Arguments) -> Result<Contestant> {
         let name = kind.to_possible_value().context("every kind has a name")?;
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = own_program(arguments)?;
         // glibc may give memory back to the system after every frame and fetch it again, in one
         // program and not in the other: 30 % of MobileNetV2's speed. So both keep what is freed.
         command.envs(SAME_FOR_BOTH);
+        // The plugin would set it for itself, and too late for the bare loop.
+        command.env_remove("GOMP_SPINCOUNT");
+        if !arguments.spin.is_empty() {
+            command.env("GOMP_SPINCOUNT", &arguments.spin);
+        }
         command.args(["--contestant", name.get_name()]);
+        command.args(["--engine", &arguments.engine.to_string()]);
+        command.args(["--precision", &arguments.precision]);
+        command.args(["--batch", &arguments.batch.to_string()]);
         if let Some(model) = &arguments.model {
             command.arg("--model").arg(model);
         }
@@ -83,27 +97,36 @@ impl Contestant {
         command.args(["--device", &arguments.device, "--threads", &threads]);
         command.args(["--frames", &frames, "--format", &arguments.format]);
         command.args(["--width", &width, "--height", &height]);
+        Contestant::spawn(command, name.get_name())
+    }
+
+    /// Starts a program that speaks as a child does, and waits until it is warm.
+    pub fn spawn(mut command: Command, name: &str) -> Result<Contestant> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .spawn()?;
+            .spawn()
+            .with_context(|| format!("{:?} cannot be started", command.get_program()))?;
         let input = child.stdin.take().context("standard input is a pipe")?;
         let output = child.stdout.take().context("standard output is a pipe")?;
         let mut output = BufReader::new(output);
-        let ready = receive(&mut output)
-            .with_context(|| format!("the {} did not start", name.get_name()))?;
+        let ready = receive(&mut output).with_context(|| format!("the {name} did not start"));
+        if ready.is_err() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
         Ok(Contestant {
+            ready: ready?,
             child,
             input,
             output,
-            ready,
         })
     }
 
-    /// Has it run a round.
-    pub fn round(&mut self) -> Result<Round> {
+    /// Has it run a round of this many batches.
+    pub fn round(&mut self, batches: u32) -> Result<Round> {
         self.input
-            .write_all(b"\n")
+            .write_all(format!("{batches}\n").as_bytes())
             .context("a contestant ended early")?;
         receive(&mut self.output)
     }
@@ -117,6 +140,24 @@ impl Drop for Contestant {
     }
 }
 
+/// This program, on the cores that were asked for.
+pub fn own_program(arguments: &Arguments) -> Result<Command> {
+    Ok(on_cores(
+        &arguments.cores,
+        std::env::current_exe()?.as_os_str(),
+    ))
+}
+
+/// A program on these cores; on all where none are named.
+pub fn on_cores(cores: &str, program: &OsStr) -> Command {
+    if cores.is_empty() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("taskset");
+    command.args(["-c", cores]).arg(program);
+    command
+}
+
 fn receive<T: DeserializeOwned>(output: &mut impl BufRead) -> Result<T> {
     let mut line = String::new();
     output.read_line(&mut line)?;
@@ -124,18 +165,26 @@ fn receive<T: DeserializeOwned>(output: &mut impl BufRead) -> Result<T> {
 }
 
 /// The child's side: warms up, then runs rounds until its parent goes away.
-fn serve(ready: &Ready, frames: u32, mut run: impl FnMut(u32) -> Result<()>) -> Result<()> {
+fn serve(
+    ready: &Ready,
+    mut run: impl FnMut(u32) -> Result<()>,
+    stages: impl Fn() -> BTreeMap<String, f64>,
+) -> Result<()> {
     run(WARM_UP)?;
     send(ready)?;
     for line in std::io::stdin().lines() {
-        line?;
+        let batches = line?
+            .trim()
+            .parse()
+            .context("a round is a number of batches")?;
         let begin = Instant::now();
-        run(frames)?;
+        run(batches)?;
         let seconds = begin.elapsed().as_secs_f64();
         send(&Round {
             seconds,
             resident_kib: memory("VmRSS")?,
             peak_kib: memory("VmHWM")?,
+            stages: stages(),
         })?;
     }
     Ok(())
@@ -160,7 +209,7 @@ fn memory(name: &str) -> Result<u64> {
 }
 
 /// Bytes that are neither constant nor noise, another picture for each `index`.
-fn pattern(length: usize, index: usize) -> Vec<u8> {
+pub fn pattern(length: usize, index: usize) -> Vec<u8> {
     (0..length)
         .map(|at| ((at / 7 + at / 1280 * 3 + 31 * index) % 223) as u8)
         .collect()

@@ -1,5 +1,6 @@
 //! The element in a pipeline: prepared frames in, frames with metadata out.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub fn serve(arguments: &Arguments) -> Result<()> {
         element.set_property("model", model.to_string_lossy().as_ref());
     }
     element.set_property("device", &arguments.device);
+    element.set_property("engine", arguments.engine.to_string());
+    element.set_property_from_str("precision", &arguments.precision);
     element.set_property_from_str("threads", &arguments.threads.to_string());
     let sink = gst::ElementFactory::make("fakesink")
         .property("sync", false)
@@ -66,7 +69,7 @@ pub fn serve(arguments: &Arguments) -> Result<()> {
         engine: String::new(),
     };
     let mut number = 0;
-    let outcome = super::serve(&ready, arguments.frames, |frames| {
+    let run = |frames| {
         for _ in 0..frames {
             let mut buffer = pictures[number % PICTURES].copy();
             let fresh = buffer.get_mut().context("a copy has one owner")?;
@@ -79,9 +82,21 @@ pub fn serve(arguments: &Arguments) -> Result<()> {
             }
         }
         wait(&arrivals, frames, &pipeline)
-    });
+    };
+    let outcome = super::serve(&ready, run, || stages(&element));
     pipeline.set_state(gst::State::Null)?;
     outcome
+}
+
+/// Milliseconds by stage, as far as the element tells them.
+fn stages(element: &gst::Element) -> BTreeMap<String, f64> {
+    let stats: gst::Structure = element.property("stats");
+    let stages = stats.iter().filter_map(|(name, value)| {
+        let name = name.as_str();
+        let mean = name.starts_with("mean-") && name.ends_with("-ms");
+        Some((name.to_owned(), value.get::<f64>().ok()?)).filter(|_| mean)
+    });
+    stages.collect()
 }
 
 /// Until as many frames have arrived at the sink.

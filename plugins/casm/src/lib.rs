@@ -29,13 +29,8 @@ pub use plugin::plugin_register_static;
 #[cfg(feature = "v1_26")]
 pub use saliency::TENSOR_ID;
 pub use saliency::{
-<<<<<<< HEAD
-    Binarization, CasmeSaliency, MESSAGE_NAME, MaskMeta, Overlay, PARAMS_NAME, Precision, ROI_TYPE,
-    SaliencyMask, SaliencyObject,
-=======
     Binarization, CasmeSaliency, EngineChoice, LatePolicy, MESSAGE_NAME, MODEL_UPDATED, MaskMeta,
-    Overlay, PARAMS_NAME, Precision, ROI_TYPE, SaliencyMask, SharedEngine,
->>>>>>> h-stream
+    Overlay, PARAMS_NAME, Precision, ROI_TYPE, SaliencyMask, SaliencyObject, SharedEngine,
 };
 
 /// What GStreamer looks up in the library, and `plugin_register_static` for applications.

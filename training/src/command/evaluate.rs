@@ -1,5 +1,6 @@
 //! `casm evaluate`: a model's boxes and masks against ground truth.
 
+mod agreement;
 mod json;
 mod parts;
 pub(super) mod subject;
@@ -100,6 +101,12 @@ pub struct Arguments {
     /// `casm split-classes` writes it.
     #[arg(long, value_name = "FILE")]
     per_subset: Option<PathBuf>,
+    /// Compare each engine and precision that is here with f32 in libtorch, instead: masks, boxes, LE.
+    ///
+    /// --engine and --precision restrict it. --data may be pictures without annotations, or a video. The
+    /// model's masks stay in memory, 13 KB a picture. Exit code 1 if a bound is not kept.
+    #[arg(long, conflicts_with_all = ["baselines", "summary", "per_class", "per_subset", "threshold_sweep", "protocol"])]
+    agreement: bool,
     /// Resamples of the bootstrap that gives the intervals.
     #[arg(long, value_name = "N", default_value = "1000", value_parser = at_least_one)]
     resamples: usize,
@@ -123,6 +130,7 @@ enum PrecisionArgument {
     F32,
     Bf16,
     F16,
+    Int8,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -162,6 +170,17 @@ impl Arguments {
         }
     }
 
+    fn location(&self) -> Location {
+        Location {
+            data: self.data.clone(),
+            annotations: self.annotations.clone(),
+            split: self.split.map(|split| match split {
+                SplitArgument::Train => Split::Train,
+                SplitArgument::Val => Split::Val,
+            }),
+        }
+    }
+
     fn wsoleval(&self) -> bool {
         self.protocol == ProtocolArgument::Wsoleval
     }
@@ -172,6 +191,7 @@ impl Arguments {
             PrecisionArgument::F32 => Precision::F32,
             PrecisionArgument::Bf16 => Precision::Bf16,
             PrecisionArgument::F16 => Precision::F16,
+            PrecisionArgument::Int8 => Precision::Int8,
         }
     }
 }
@@ -189,6 +209,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         !arguments.wsoleval() || !matches!(arguments.resize, ResizeArgument::Crop),
         "--protocol wsoleval stretches pictures: use --resize stretch or both"
     );
+    if arguments.agreement {
+        return agreement::run(arguments);
+    }
     let subsets = arguments
         .per_subset
         .as_deref()
@@ -196,14 +219,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .transpose()?;
     // Models before data: they are opened faster, and either may be mistyped.
     let checkpoints = subject::checkpoints(&arguments.model)?;
-    let mut set = AnnotatedSet::open(&Location {
-        data: arguments.data.clone(),
-        annotations: arguments.annotations.clone(),
-        split: arguments.split.map(|split| match split {
-            SplitArgument::Train => Split::Train,
-            SplitArgument::Val => Split::Val,
-        }),
-    })?;
+    let mut set = AnnotatedSet::open(&arguments.location())?;
     if let Some(limit) = arguments.limit {
         set.limit(limit);
     }

@@ -12,6 +12,10 @@ pub struct Arguments {
     /// Write an ONNX file: pictures of RGB values from 0 to 255, [N, 3, S, S] → mask and logits.
     #[arg(long, value_name = "FILE")]
     onnx: PathBuf,
+    /// Write the layers as they are described, batch norms and all, for pictures that are normalised already: to
+    /// measure other programs with.
+    #[arg(long)]
+    unfolded: bool,
     /// Checkpoint file; the built-in model if left out.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
@@ -23,7 +27,10 @@ pub struct Arguments {
 /// The checkpoint cannot be used, or the file not be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let checkpoint = super::checkpoint(arguments.model.as_deref())?;
-    let bytes = casm::export::onnx(&checkpoint)?;
+    let bytes = match arguments.unfolded {
+        true => casm::export::onnx_unfolded(&checkpoint)?,
+        false => casm::export::onnx(&checkpoint)?,
+    };
     write_atomically(&arguments.onnx, |file| file.write_all(&bytes))
         .with_context(|| format!("{} was not exported", checkpoint.origin()))?;
     let (size, megabytes) = (checkpoint.header().input.size, bytes.len() as f64 / 1e6);

@@ -104,6 +104,7 @@ pub enum PrecisionArgument {
     F32,
     Bf16,
     F16,
+    Int8,
 }
 
 impl NetworkArguments {
@@ -115,6 +116,7 @@ impl NetworkArguments {
                 PrecisionArgument::F32 => Precision::F32,
                 PrecisionArgument::Bf16 => Precision::Bf16,
                 PrecisionArgument::F16 => Precision::F16,
+                PrecisionArgument::Int8 => Precision::Int8,
             },
             threads: self.threads,
             ..EngineOptions::default()

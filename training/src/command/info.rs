@@ -145,6 +145,10 @@ fn describe(checkpoint: &Checkpoint) -> Vec<(&'static str, String)> {
         ("commit", provenance.commit.clone()),
         ("notes", provenance.notes.clone()),
     ];
+    if let Some(quantization) = &header.quantization {
+        let count = quantization.inputs.len();
+        lines.push(("int8", format!("ranges of {count} convolutions' inputs")));
+    }
     lines.retain(|(_, value)| !value.is_empty());
     let metrics = provenance.metrics.iter();
     lines.extend(metrics.map(|(name, value)| ("metric", format!("{name} = {value}"))));

@@ -71,6 +71,7 @@ enum PrecisionArgument {
     F32,
     Bf16,
     F16,
+    Int8,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -150,6 +151,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             PrecisionArgument::F32 => Precision::F32,
             PrecisionArgument::Bf16 => Precision::Bf16,
             PrecisionArgument::F16 => Precision::F16,
+            PrecisionArgument::Int8 => Precision::Int8,
         },
         threads: arguments.threads,
     };

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use crate::network::{Conv2d, Folded, Operation};
+use crate::quantization::{Grid, Quantization, weight_scales};
 
 /// A network as OpenVINO reads it. Only the input's shape depends on the batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,9 +20,15 @@ pub struct Ir {
 
 impl Ir {
     /// Writes `folded` for pictures `[batch, size, size, 3]` of bytes. Its outputs are those of the graph.
-    pub fn new(folded: &Folded, size: usize) -> Ir {
+    ///
+    /// Convolutions whose input's range `quantization` knows are written for 8-bit whole numbers, as
+    /// OpenVINO's low-precision transformations look for them: a `FakeQuantize` before, weights of type i8
+    /// with a factor a channel. What else reads a quantised value reads it quantised.
+    pub fn new(folded: &Folded, size: usize, quantization: Option<&Quantization>) -> Ir {
         let mut writer = Writer::default();
         let mut nodes: Vec<Node> = Vec::new();
+        let ranges = quantization.map(|quantization| quantization.grids(&folded.graph));
+        let mut grids = ranges.unwrap_or_default();
         for (index, layer) in folded.graph.layers().iter().enumerate() {
             let inputs: Vec<Node> = layer.inputs.iter().map(|v| nodes[v.index()]).collect();
             let values: Vec<&[f32]> = folded
@@ -33,7 +40,12 @@ impl Ir {
                 .inputs
                 .first()
                 .map_or(0, |&v| folded.graph.channels(v));
-            nodes.push(writer.operation(&layer.operation, &inputs, in_channels, &values));
+            let int8 = quantization.is_some_and(|q| q.covers(&layer.operation));
+            let mut node = writer.operation(&layer.operation, &inputs, in_channels, &values, int8);
+            if let Some(grid) = grids.remove(&index) {
+                node = writer.quantized(node, grid);
+            }
+            nodes.push(node);
         }
         for output in folded.graph.outputs() {
             writer.layer("Result", "opset1", "", &[nodes[output.index()]], None);
@@ -91,6 +103,7 @@ impl Writer {
         inputs: &[Node],
         in_channels: usize,
         values: &[&[f32]],
+        int8: bool,
     ) -> Node {
         match operation {
             Operation::Input => self.picture(),
@@ -102,7 +115,7 @@ impl Writer {
                 let [weight, bias] = values else {
                     return inputs[0]; // not in a folded network
                 };
-                let x = self.convolution(conv, inputs[0], in_channels, weight);
+                let x = self.convolution(conv, inputs[0], in_channels, weight, int8);
                 self.bias(x, &[1, bias.len(), 1, 1], bias)
             }
             Operation::Linear { out_features, .. } => {
@@ -166,6 +179,7 @@ impl Writer {
         input: Node,
         in_channels: usize,
         weight: &[f32],
+        int8: bool,
     ) -> Node {
         let Conv2d { kernel, groups, .. } = *conv;
         let data = format!(
@@ -179,8 +193,42 @@ impl Writer {
             let shape = vec![groups, outputs, inputs, kernel, kernel];
             ("GroupConvolution", shape)
         };
-        let weight = self.floats(&shape, weight);
+        let weight = match int8 {
+            true => self.whole_numbers(&shape, weight, conv.out_channels),
+            false => self.floats(&shape, weight),
+        };
         self.float(kind, "opset1", &data, &[input, weight])
+    }
+
+    /// Weights as whole numbers from -127 to 127 and a factor for each of the output channels.
+    fn whole_numbers(&mut self, shape: &[usize], weight: &[f32], channels: usize) -> Node {
+        let scales = weight_scales(weight, channels);
+        let each = weight.len() / channels.max(1);
+        let numbers = weight.iter().enumerate().map(|(index, value)| {
+            let scale = scales[index / each.max(1)];
+            (value / scale).round().clamp(-127.0, 127.0) as i8 as u8
+        });
+        let numbers = self.constant("i8", "I8", shape, numbers.collect());
+        let numbers = self.float("Convert", "opset1", "destination_type=\"f32\"", &[numbers]);
+        // The channels are the first dimension, or the first two of a convolution by groups.
+        let mut factors = vec![1; shape.len()];
+        let mut left = channels;
+        for (factor, &size) in factors.iter_mut().zip(shape) {
+            if left > 1 {
+                *factor = size;
+                left /= size.max(1);
+            }
+        }
+        let scales = self.floats(&factors, &scales);
+        self.binary("Multiply", numbers, scales)
+    }
+
+    /// The value on a grid of 256 numbers.
+    fn quantized(&mut self, x: Node, grid: Grid) -> Node {
+        let low = self.floats(&[1, 1, 1, 1], &[grid.low]);
+        let high = self.floats(&[1, 1, 1, 1], &[grid.high]);
+        let data = "levels=\"256\" auto_broadcast=\"numpy\"";
+        self.float("FakeQuantize", "opset1", data, &[x, low, high, low, high])
     }
 
     fn bias(&mut self, x: Node, shape: &[usize], bias: &[f32]) -> Node {
@@ -285,7 +333,7 @@ mod tests {
     fn the_built_in_model_is_written_whole() {
         let checkpoint = Checkpoint::built_in().expect("valid");
         let folded = Folded::from_checkpoint(&checkpoint).expect("valid");
-        let ir = Ir::new(&folded, 224);
+        let ir = Ir::new(&folded, 224, None);
         let xml = ir.xml(3);
         assert!(xml.contains("shape=\"3,224,224,3\" element_type=\"u8\""));
         assert_eq!(xml.matches("type=\"Result\"").count(), 2);

@@ -14,7 +14,7 @@ use openvino::{
 
 use self::ir::Ir;
 use super::backend::Backend;
-use super::machine::has_nvidia_driver;
+use super::machine::{cpu_has_bf16, has_nvidia_driver};
 use super::{Device, Engine, EngineDescription, EngineOptions, Output, Precision};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
@@ -87,9 +87,12 @@ impl OpenVinoEngine {
             });
         }
         let precision = match options.precision {
-            // bf16 where the CPU has it, once its agreement with f32 is shown on enough pictures.
+            // Not bf16, although it is faster: see [`Precision::Auto`].
             Precision::Auto | Precision::F32 => "f32",
             Precision::Bf16 => "bf16",
+            // What is not quantised.
+            Precision::Int8 if cpu_has_bf16() => "bf16",
+            Precision::Int8 => "f32",
             Precision::F16 => {
                 let reason = "it does not compute in f16; use precision=bf16, or engine=torch";
                 return Err(failure(reason.to_owned()));
@@ -98,12 +101,19 @@ impl OpenVinoEngine {
         let version = library::load()?;
         let header = checkpoint.header();
         let size = header.input.size as usize;
-        let mut ir = Ir::new(&Folded::from_checkpoint(checkpoint)?, size);
+        let quantization = match options.precision {
+            Precision::Int8 => Some(header.require_quantization(checkpoint.origin())?),
+            _ => None,
+        };
+        let mut ir = Ir::new(&Folded::from_checkpoint(checkpoint)?, size, quantization);
         let mut core = core(precision, options.threads)?;
         let weights = weights(&std::mem::take(&mut ir.weights)).map_err(inference)?;
         // Everything that can go wrong does so now rather than at the first frame.
         let (first, model) = compile(&mut core, &ir, &weights, 1).map_err(inference)?;
-        let description = describe(&model, version, precision);
+        let mut description = describe(&model, version, precision);
+        if quantization.is_some() {
+            description.precision = Precision::Int8;
+        }
         Ok(OpenVinoEngine {
             description,
             compiled: vec![first],

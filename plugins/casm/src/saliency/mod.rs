@@ -140,6 +140,12 @@ pub enum Precision {
     /// 16-bit IEEE floating point.
     #[enum_value(name = "16-bit IEEE floating point", nick = "f16")]
     F16,
+    /// 8-bit whole numbers.
+    #[enum_value(
+        name = "8-bit whole numbers, for models of `casm quantize`",
+        nick = "int8"
+    )]
+    Int8,
 }
 
 /// How the mask is made binary: the values of the property `binarization`.

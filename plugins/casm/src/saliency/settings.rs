@@ -187,6 +187,7 @@ impl Settings {
                 Precision::F32 => engine::Precision::F32,
                 Precision::Bf16 => engine::Precision::Bf16,
                 Precision::F16 => engine::Precision::F16,
+                Precision::Int8 => engine::Precision::Int8,
             },
             threads: self.threads as usize,
         })
@@ -255,6 +256,7 @@ pub fn precision_nick(precision: engine::Precision) -> &'static str {
         engine::Precision::F32 => "f32",
         engine::Precision::Bf16 => "bf16",
         engine::Precision::F16 => "f16",
+        engine::Precision::Int8 => "int8",
     }
 }
 

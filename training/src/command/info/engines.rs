@@ -35,6 +35,7 @@ pub fn describe() -> String {
             Precision::F32,
             Precision::Bf16,
             Precision::F16,
+            Precision::Int8,
         ] {
             let options = EngineOptions {
                 device,

@@ -1,0 +1,300 @@
+//! A folded network with its weights as libtorch's fastest operations want them.
+//!
+//! On the CPU, convolutions take bias, addition and activation along ([`native`]), their weights are brought
+//! into oneDNN's own order once, and activations keep the order rows, columns, channels ("channels last").
+//! On a GPU, in f16, and with a libtorch that lacks those functions, the same steps are ordinary operations.
+
+mod native;
+mod picture;
+mod plan;
+
+use casm_core::network::{Activation, Conv2d, Folded, Operation};
+use casm_core::{Error, Result};
+use tch::{Device, Kind, TchError, Tensor};
+
+use crate::torch_error;
+use native::Functions;
+use plan::{Step, Work, steps, wide};
+
+/// A network that can be run.
+pub struct Packed {
+    steps: Vec<(Step, Option<Weights>)>,
+    outputs: Vec<usize>,
+    values: usize,
+    /// Number format where nothing else is needed.
+    kind: Kind,
+    /// Values that are in f32 in any case.
+    wide: Vec<bool>,
+    device: Device,
+    functions: Option<&'static Functions>,
+}
+
+/// A convolution's or linear layer's.
+struct Weights {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Packed {
+    /// Brings `folded`, for pictures of `side` by `side` pixels, to the device.
+    ///
+    /// # Errors
+    /// [`Error::Engine`]: no memory.
+    pub fn new(folded: &Folded, side: usize, kind: Kind, device: Device) -> Result<Packed> {
+        let fused = match kind {
+            Kind::Float => true,
+            // Elsewhere oneDNN refuses bf16, or is slower in it than in f32.
+            Kind::BFloat16 => casm_core::engine::cpu_has_bf16(),
+            _ => false,
+        };
+        let fused = fused && device == Device::Cpu;
+        Packed::with(
+            folded,
+            side,
+            kind,
+            device,
+            if fused { native::functions() } else { None },
+        )
+    }
+
+    fn with(
+        folded: &Folded,
+        side: usize,
+        kind: Kind,
+        device: Device,
+        functions: Option<&'static Functions>,
+    ) -> Result<Packed> {
+        let graph = &folded.graph;
+        let mut packed = Packed {
+            steps: Vec::new(),
+            outputs: graph.outputs().iter().map(|value| value.index()).collect(),
+            values: graph.layers().len(),
+            kind,
+            wide: wide(graph),
+            device,
+            functions,
+        };
+        let sides = sides(folded, side);
+        for step in steps(graph) {
+            let layer = match &step.work {
+                Work::Convolution { layer, .. } => Some(*layer),
+                Work::Layer(Operation::Linear { .. }) => Some(step.result),
+                _ => None,
+            };
+            let weights = layer.map(|layer| packed.weights(folded, layer, &sides));
+            packed.steps.push((step, weights.transpose()?));
+        }
+        Ok(packed)
+    }
+
+    /// Outputs of the graph for bytes `[count, S, S, 3]`.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] with libtorch's message.
+    pub fn run(&self, count: usize, pixels: &[u8]) -> Result<Vec<Tensor>> {
+        self.compute(count, pixels).map_err(torch_error)
+    }
+
+    fn weights(&self, folded: &Folded, layer: usize, sides: &[usize]) -> Result<Weights> {
+        let [weight, bias] = folded.layer_values(layer)[..] else {
+            return Err(missing("a weight"));
+        };
+        let input = folded.graph.layers()[layer].inputs[0];
+        let kind = self.kind_of(input.index());
+        let pack = || {
+            let tensor = |values: &[f32]| -> std::result::Result<Tensor, TchError> {
+                let tensor = Tensor::f_from_slice(values)?.f_to_device(self.device)?;
+                tensor.f_to_kind(kind)
+            };
+            let mut shape: Vec<i64> = weight.shape.iter().map(|&size| size as i64).collect();
+            // A linear layer is a convolution of a single pixel.
+            shape.resize(4, 1);
+            let values = tensor(&weight.values)?.f_reshape(&shape)?;
+            let weight = match &folded.graph.layers()[layer].operation {
+                operation if self.functions.is_some() => {
+                    let conv = convolution(operation);
+                    let side = sides[input.index()] as i64;
+                    values.f_to_mkldnn(kind)?.f_mkldnn_reorder_conv2d_weight(
+                        [conv.padding as i64; 2],
+                        [conv.stride as i64; 2],
+                        [1, 1],
+                        conv.groups as i64,
+                        &[1, folded.graph.channels(input) as i64, side, side][..],
+                    )?
+                }
+                _ => channels_last(&values)?,
+            };
+            Ok(Weights {
+                weight,
+                bias: tensor(&bias.values)?,
+            })
+        };
+        pack().map_err(torch_error)
+    }
+
+    fn kind_of(&self, value: usize) -> Kind {
+        if self.wide[value] {
+            Kind::Float
+        } else {
+            self.kind
+        }
+    }
+
+    fn compute(&self, count: usize, pixels: &[u8]) -> std::result::Result<Vec<Tensor>, TchError> {
+        let unknown = || TchError::Torch("a value is used before it is computed".to_owned());
+        let mut values: Vec<Option<Tensor>> = (0..self.values).map(|_| None).collect();
+        for (step, weights) in &self.steps {
+            let inputs = step.inputs.iter().map(|&input| values[input].as_ref());
+            let inputs: Vec<&Tensor> = inputs.collect::<Option<_>>().ok_or_else(unknown)?;
+            let result = match (&step.work, weights) {
+                (Work::Picture { mean }, _) => {
+                    picture::picture(count, pixels, mean, self.kind, self.device)?
+                }
+                (
+                    Work::Convolution {
+                        conv,
+                        activation,
+                        in_place,
+                        ..
+                    },
+                    Some(weights),
+                ) => self.convolve(conv, &inputs, weights, *activation, *in_place)?,
+                (Work::Layer(operation @ Operation::Linear { .. }), Some(weights)) => {
+                    let pixel = inputs[0].f_unsqueeze(-1)?.f_unsqueeze(-1)?;
+                    let conv = convolution(operation);
+                    let result = self.convolve(&conv, &[&pixel], weights, None, false)?;
+                    result.f_flatten(1, -1)?
+                }
+                (Work::Layer(operation), _) => self.layer(operation, &inputs)?,
+                _ => return Err(unknown()),
+            };
+            values[step.result] = Some(result);
+            step.last.iter().for_each(|&value| values[value] = None);
+        }
+        let outputs = self.outputs.iter().map(|&output| values[output].take());
+        outputs.collect::<Option<_>>().ok_or_else(unknown)
+    }
+
+    fn convolve(
+        &self,
+        conv: &Conv2d,
+        inputs: &[&Tensor],
+        weights: &Weights,
+        activation: Option<Activation>,
+        in_place: bool,
+    ) -> std::result::Result<Tensor, TchError> {
+        let Weights { weight, bias } = weights;
+        let x = inputs[0];
+        match (self.functions, inputs.get(1)) {
+            (Some(functions), None) => functions.convolve(conv, x, weight, bias, activation),
+            (Some(functions), Some(added)) => {
+                let relu = activation == Some(Activation::Relu);
+                functions.convolve_and_add(conv, x, weight, bias, added, in_place, relu)
+            }
+            (None, added) => {
+                let square = |side: usize| [side as i64, side as i64];
+                let (stride, padding) = (square(conv.stride), square(conv.padding));
+                let groups = conv.groups as i64;
+                let mut y = x.f_conv2d(weight, Some(bias), stride, padding, [1, 1], groups)?;
+                if let Some(added) = added {
+                    y = y.f_add_(added)?;
+                }
+                match activation {
+                    None => Ok(y),
+                    Some(Activation::Relu) => y.f_relu_(),
+                    Some(Activation::Relu6) => y.f_clamp_(0.0, 6.0),
+                }
+            }
+        }
+    }
+
+    fn layer(
+        &self,
+        operation: &Operation,
+        inputs: &[&Tensor],
+    ) -> std::result::Result<Tensor, TchError> {
+        let x = inputs[0];
+        let square = |side: usize| [side as i64, side as i64];
+        match operation {
+            Operation::Relu => x.f_relu(),
+            Operation::Relu6 => x.f_clamp(0.0, 6.0),
+            Operation::MaxPool {
+                kernel,
+                stride,
+                padding,
+            } => x.f_max_pool2d(
+                square(*kernel),
+                square(*stride),
+                square(*padding),
+                square(1),
+                false,
+            ),
+            Operation::Add => x.f_add(inputs[1]),
+            Operation::GlobalAveragePool => x.f_mean_dim(&[2i64, 3][..], false, None::<Kind>),
+            Operation::UpsampleBilinear { factor } => {
+                let (_, _, height, width) = x.size4()?;
+                let factor = *factor as i64;
+                let x = x.f_to_kind(Kind::Float)?;
+                x.f_upsample_bilinear2d([height * factor, width * factor], false, None, None)
+            }
+            Operation::Concat => Tensor::f_cat(inputs, 1),
+            Operation::Sigmoid => x.f_to_kind(Kind::Float)?.f_sigmoid(),
+            Operation::Subtract { values } => {
+                let values = Tensor::f_from_slice(values)?.f_reshape([1, -1, 1, 1])?;
+                x.f_sub(&values.f_to_device(x.device())?.f_to_kind(x.f_kind()?)?)
+            }
+            // Those that have weights are handled where these are; batch norms are folded away.
+            _ => Err(TchError::Torch(format!("{operation:?} has no weights"))),
+        }
+    }
+}
+
+/// The convolution that a linear layer is; a convolution itself.
+fn convolution(operation: &Operation) -> Conv2d {
+    match operation {
+        Operation::Conv2d(conv) => conv.clone(),
+        Operation::Linear { name, out_features } => Conv2d::new(name.clone(), *out_features, 1),
+        _ => Conv2d::new("", 0, 1),
+    }
+}
+
+fn channels_last(tensor: &Tensor) -> std::result::Result<Tensor, TchError> {
+    let rows_first = tensor.f_permute([0, 2, 3, 1])?.f_contiguous()?;
+    rows_first.f_permute([0, 3, 1, 2])
+}
+
+/// Height and width of every value, for pictures of this size.
+fn sides(folded: &Folded, side: usize) -> Vec<usize> {
+    let mut sides: Vec<usize> = Vec::new();
+    for layer in folded.graph.layers() {
+        let input = layer
+            .inputs
+            .first()
+            .map_or(side, |value| sides[value.index()]);
+        let window = |kernel: usize, stride: usize, padding: usize| {
+            (input + 2 * padding).saturating_sub(kernel) / stride.max(1) + 1
+        };
+        sides.push(match &layer.operation {
+            Operation::Conv2d(conv) => window(conv.kernel, conv.stride, conv.padding),
+            Operation::MaxPool {
+                kernel,
+                stride,
+                padding,
+            } => window(*kernel, *stride, *padding),
+            Operation::GlobalAveragePool => 1,
+            Operation::UpsampleBilinear { factor } => input * factor,
+            _ => input,
+        });
+    }
+    sides
+}
+
+fn missing(what: &str) -> Error {
+    Error::Engine {
+        engine: "torch".to_owned(),
+        reason: format!("{what} is missing from the folded network"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! `make bench`'s board in its shortest form, as a child process. Its numbers mean nothing here.
+
+use std::process::Command;
+
+use casm_tests::{plugin_folder, program};
+
+#[test]
+fn the_board_has_all_tables_and_says_what_is_absent() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let page = folder.path().join("docs").join("performance.md");
+    let finished = Command::new(program("examples/bench"))
+        .env("GST_PLUGIN_PATH", plugin_folder())
+        .args(["--smoke", "--network", "mobilenet-v2", "--threads", "1"])
+        .arg("--board")
+        .arg(&page)
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&finished.stderr);
+    assert!(finished.status.success(), "{said}");
+    let text = std::fs::read_to_string(&page).expect("written");
+    for part in [
+        "# Performance",
+        "these numbers mean nothing",
+        "## MobileNetV2, the built-in model",
+        "### Batch 1, milliseconds a picture",
+        "### Batch 2, milliseconds a picture",
+        "| casm, engine torch | f32 |",
+        "| casm, engine torch | bf16 |",
+        "PyTorch, eager, channels last, bf16: not measured: absent: no --python has torch",
+        "ONNX Runtime, f32: not measured: absent",
+        "### How libtorch's threads wait",
+        "### In a pipeline",
+        "mean-inference-ms",
+        "## Goals",
+        "torch bf16 against OpenVINO from Python bf16 | 0.5 | not measured |",
+        "pipeline against the bare loop | 0.85 |",
+    ] {
+        assert!(text.contains(part), "no {part:?} in:\n{text}");
+    }
+    // Every measured line has as many cells as its head.
+    for table in text.split("\n\n").filter(|part| part.starts_with('|')) {
+        let cells: Vec<usize> = table
+            .lines()
+            .map(|line| line.matches('|').count())
+            .collect();
+        assert!(cells.iter().all(|&count| count == cells[0]), "{table}");
+    }
+}

@@ -1,0 +1,100 @@
+//! `casm quantize`: a checkpoint with what int8 needs to know of its activations.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, ensure};
+use casm::calibration::calibrate;
+use casm::checkpoint::{NamedTensor, Storage, serialize};
+use casm_training::evaluation::Location;
+use casm_training::picture::stretch;
+use casm_training::snapshot::write_atomically;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::frames::Frames;
+
+/// Arguments of `casm quantize`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Folder, .tar or .tar.gz with pictures, or a video, of the kind that the model will see; no annotations
+    /// are needed.
+    #[arg(long, value_name = "PATH")]
+    calibration: PathBuf,
+    /// Checkpoint file; the built-in model if left out.
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// The checkpoint to be written. It can be used in every other precision as well.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Only this many pictures, evenly spread.
+    #[arg(long, value_name = "N", default_value = "300", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// CPU threads; 0 = one a core.
+    #[arg(long, default_value_t = 0)]
+    threads: u32,
+}
+
+/// Measures the ranges and writes the checkpoint.
+///
+/// # Errors
+/// The checkpoint or all pictures cannot be used; the file cannot be written.
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let checkpoint = super::checkpoint(arguments.model.as_deref())?;
+    checkpoint.header().require_decoder(checkpoint.origin())?;
+    let mut frames = Frames::open(&Location {
+        data: arguments.calibration.clone(),
+        ..Location::default()
+    })?;
+    frames.set.limit(arguments.limit as usize);
+    if arguments.threads > 0 {
+        tch::set_num_threads(i32::try_from(arguments.threads).unwrap_or(i32::MAX));
+    }
+    let side = checkpoint.header().input.size;
+    let mut pixels: Vec<u8> = Vec::new();
+    let mut used = 0u32;
+    let mut problems = 0usize;
+    for index in 0..frames.set.pictures.len() {
+        match frames.set.decode(index) {
+            Ok(picture) => {
+                pixels.extend_from_slice(stretch(&picture, side).as_raw());
+                used += 1;
+            }
+            Err(error) => {
+                eprintln!("casm: {error:#}");
+                problems += 1;
+            }
+        }
+    }
+    let data = arguments.calibration.display();
+    ensure!(used > 0, "no picture of '{data}' can be used");
+    let progress = progress_bar(2 * u64::from(used));
+    let quantization = calibrate(&checkpoint, &pixels, &|count| progress.inc(count as u64))?;
+    progress.finish_and_clear();
+
+    let mut header = checkpoint.header().clone();
+    let convolutions = quantization.inputs.len();
+    header.quantization = Some(quantization);
+    let tensors: Vec<NamedTensor> = checkpoint.tensors()?.into_values().collect();
+    let storage = match checkpoint.number_formats().as_str() {
+        "F16" => Storage::F16,
+        _ => Storage::F32,
+    };
+    let bytes = serialize(&header, &tensors, storage)?;
+    write_atomically(&arguments.out, |file| file.write_all(&bytes))
+        .with_context(|| format!("{} was not quantised", checkpoint.origin()))?;
+    eprintln!(
+        "casm: ranges of {convolutions} convolutions over {used} pictures are in '{0}'; measure what int8 costs with \
+         `casm evaluate --agreement --model {0} --data PATH`",
+        arguments.out.display()
+    );
+    Ok(match problems {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+/// A bar on the terminal; nothing where standard error is none.
+fn progress_bar(pictures: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} pictures, twice, {eta} left");
+    ProgressBar::new(pictures).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
