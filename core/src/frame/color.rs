@@ -111,6 +111,20 @@ impl YuvDecoder {
         ]
     }
 
+    /// RGB of a row of pixels: every `LUMA`-th byte of `y`, every `CHROMA`-th of `u` and of `v`.
+    pub(crate) fn row<const LUMA: usize, const CHROMA: usize>(
+        &self,
+        y: &[u8],
+        u: &[u8],
+        v: &[u8],
+        pixels: &mut [u8],
+    ) {
+        let samples = y.chunks(LUMA).zip(u.chunks(CHROMA).zip(v.chunks(CHROMA)));
+        for (pixel, (y, (u, v))) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(samples) {
+            *pixel = self.rgb(y[0], u[0], v[0]);
+        }
+    }
+
     /// The grey of a luma value, all three of RGB.
     #[inline]
     pub(crate) fn grey(&self, y: u8) -> u8 {

@@ -81,7 +81,7 @@ impl Picture {
             self.width,
             self.height,
             self.color,
-            planes.collect(),
+            planes,
         )
         .unwrap()
     }
@@ -97,7 +97,7 @@ impl Picture {
             self.width,
             self.height,
             self.color,
-            planes.collect(),
+            planes,
         )
         .unwrap()
     }
