@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use casm_core::frame::{ColorSpace, Plane, PlaneMut};
 use casm_core::input::InputBuilder;
-use casm_core::localizer::LocalizeOptions;
+use casm_core::localizer::{LocalizeOptions, Postprocessing};
 use casm_core::mask::{Binarization, Mask};
 use casm_core::network::Upsample;
 use casm_core::overlay::{Overlay, OverlayMode, OverlayStyle};
@@ -160,10 +160,14 @@ fn postprocessing(criterion: &mut Criterion<CpuTime>) {
     let logits: Vec<f32> = (0..1000).map(|class| (class as f32).sin()).collect();
     for objects in [1, 5] {
         let options = options(objects);
+        let mut stage = Postprocessing::default();
+        let mut localization = Localization::default();
         group.bench_function(format!("{objects} objects"), |bencher| {
             bencher.iter(|| {
-                let mask = black_box(&coarse).upsample(4, Upsample::Bilinear);
-                Localization::from_mask(mask, &logits, &geometry, &options)
+                let values = &black_box(&coarse).values;
+                let (size, mask) = ((coarse.width, coarse.height), &mut localization.mask);
+                stage.upsample(values, size, 4, Upsample::Bilinear, mask);
+                stage.localize(&logits, &geometry, &options, &mut localization);
             });
         });
     }

@@ -273,9 +273,7 @@ mod tests {
         height: u32,
         planes: &[(&'a [u8], usize)],
     ) -> Result<Frame<'a>> {
-        let planes = planes
-            .iter()
-            .map(|&(data, stride)| Plane { data, stride });
+        let planes = planes.iter().map(|&(data, stride)| Plane { data, stride });
         Frame::new(format, width, height, ColorSpace::default(), planes)
     }
 

@@ -75,14 +75,15 @@ impl InputBuilder {
                     self.resize::<1>(frame, (0, 0), y, 0);
                     self.resize::<2>(frame, (1, 1), y, 1);
                     let [luma, chroma, _] = &self.resized;
-                    decoder.row::<1, 2>(luma, chroma, &chroma[1..], pixels);
+                    let yuv = [luma, chroma, &chroma[1..]];
+                    self.kernel.decode::<1, 2>(&decoder, yuv, pixels);
                 }
                 PixelFormat::I420 => {
                     self.resize::<1>(frame, (0, 0), y, 0);
                     self.resize::<1>(frame, (1, 1), y, 1);
                     self.resize::<1>(frame, (2, 1), y, 2);
                     let [luma, u, v] = &self.resized;
-                    decoder.row::<1, 1>(luma, u, v, pixels);
+                    self.kernel.decode::<1, 1>(&decoder, [luma, u, v], pixels);
                 }
                 PixelFormat::Yuy2 => {
                     // Read as pairs (luma, some chroma) the first of each is luma at full width; the
@@ -90,7 +91,8 @@ impl InputBuilder {
                     self.resize::<2>(frame, (0, 0), y, 0);
                     self.resize::<4>(frame, (0, 1), y, 1);
                     let [luma, chroma, _] = &self.resized;
-                    decoder.row::<2, 4>(luma, &chroma[1..], &chroma[3..], pixels);
+                    let yuv = [luma, &chroma[1..], &chroma[3..]];
+                    self.kernel.decode::<2, 4>(&decoder, yuv, pixels);
                 }
             }
         }

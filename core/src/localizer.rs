@@ -9,6 +9,9 @@ use crate::header::Header;
 use crate::input::InputBuilder;
 use crate::mask::{Binarization, BoundingBox, Component, Mask};
 use crate::network::Upsample;
+pub use postprocessing::Postprocessing;
+
+mod postprocessing;
 
 /// What is done with the mask after the network, and how the frame is laid before it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,7 +27,7 @@ pub struct LocalizeOptions {
 }
 
 /// A salient object: a component of the binary mask.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Object {
     /// Its pixels in the mask.
     pub component: Component,
@@ -37,7 +40,7 @@ pub struct Object {
 }
 
 /// Where the salient objects of one frame are.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Localization {
     /// The mask over the network's input, `[S, S]`.
     pub mask: Mask,
@@ -58,6 +61,7 @@ pub struct Localizer {
     input: InputBuilder,
     pixels: Vec<u8>,
     output: Output,
+    postprocessing: Postprocessing,
 }
 
 impl Localizer {
@@ -87,6 +91,7 @@ impl Localizer {
             input: InputBuilder::default(),
             pixels: Vec::new(),
             output: Output::default(),
+            postprocessing: Postprocessing::default(),
         }
     }
 
@@ -122,6 +127,23 @@ impl Localizer {
         options: &LocalizeOptions,
         smooth: impl FnOnce(Mask) -> Mask,
     ) -> Result<Localization> {
+        let mut localization = Localization::default();
+        self.localize_into(frame, options, smooth, &mut localization)?;
+        Ok(localization)
+    }
+
+    /// [`localize_smoothed`](Localizer::localize_smoothed) into a localization whose memory is used again: with the
+    /// same one from frame to frame, nothing is allocated beside the network. After an error it holds anything.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn localize_into(
+        &mut self,
+        frame: &Frame<'_>,
+        options: &LocalizeOptions,
+        smooth: impl FnOnce(Mask) -> Mask,
+        localization: &mut Localization,
+    ) -> Result<()> {
         let size = self.header.input.size;
         let geometry = Geometry::new(options.resize, frame.width(), frame.height(), size);
         self.input.build(frame, &geometry, &mut self.pixels)?;
@@ -136,18 +158,18 @@ impl Localizer {
             });
         }
         let side = self.header.mask_size();
-        let coarse = Mask {
-            width: side,
-            height: side,
-            values: self.output.masks.clone(),
-        };
-        let mask = coarse.upsample(size as usize / side, self.upsample);
-        Ok(Localization::from_mask(
-            smooth(mask),
-            &self.output.logits,
-            &geometry,
-            options,
-        ))
+        let mask = &mut localization.mask;
+        self.postprocessing.upsample(
+            &self.output.masks,
+            (side, side),
+            size as usize / side,
+            self.upsample,
+            mask,
+        );
+        *mask = smooth(std::mem::take(mask));
+        self.postprocessing
+            .localize(&self.output.logits, &geometry, options, localization);
+        Ok(())
     }
 }
 
@@ -161,25 +183,12 @@ impl Localization {
         geometry: &Geometry,
         options: &LocalizeOptions,
     ) -> Localization {
-        let binary_mask = mask.binarize(&options.binarization);
-        // As a share, so that a share that was reported can be asked for again.
-        let pixels = (mask.width * mask.height) as f64;
-        let components = binary_mask.largest_components(options.max_objects);
-        let large = components
-            .into_iter()
-            .filter(|component| component.area as f64 / pixels >= options.min_area);
-        let object = |component: Component| Object {
-            bounding_box: geometry.box_to_frame(component.bounding_box, mask.width, mask.height),
-            confidence: mask.mean_over(&component.pixels),
-            component,
-            id: None,
-        };
-        Localization {
-            mask_mean: mask.mean(),
-            objects: large.map(object).collect(),
-            top_class: top_class(logits),
+        let mut localization = Localization {
             mask,
-        }
+            ..Localization::default()
+        };
+        Postprocessing::default().localize(logits, geometry, options, &mut localization);
+        localization
     }
 
     /// The largest object, the paper's.
@@ -196,14 +205,4 @@ impl Localization {
     pub fn confidence(&self) -> f64 {
         self.largest().map_or(0.0, |object| object.confidence)
     }
-}
-
-/// Index and softmax probability of the largest logit.
-fn top_class(logits: &[f32]) -> Option<(usize, f32)> {
-    let (class, &largest) = logits
-        .iter()
-        .enumerate()
-        .max_by(|a, b| a.1.total_cmp(b.1))?;
-    let sum: f32 = logits.iter().map(|logit| (logit - largest).exp()).sum();
-    Some((class, 1.0 / sum))
 }

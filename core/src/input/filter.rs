@@ -174,7 +174,10 @@ mod tests {
         // weights 1, 3, 3, 1 of 8. At the edge the first is missing: 3, 3, 1 of 7.
         let filter = filter(8, 4);
         let eighth = 1 << (WEIGHT_BITS - 3);
-        assert_eq!(filter.tap(1), (1, &[eighth, 3 * eighth, 3 * eighth, eighth][..]));
+        assert_eq!(
+            filter.tap(1),
+            (1, &[eighth, 3 * eighth, 3 * eighth, eighth][..])
+        );
         let seventh = f64::from(1 << WEIGHT_BITS) / 7.0;
         let (first, weights) = filter.tap(0);
         assert_eq!((first, weights.len()), (0, 3));

@@ -7,7 +7,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 
-use crate::frame::Plane;
+use crate::frame::{Plane, YuvDecoder};
 
 use super::filter::{ColumnFilter, WEIGHT_BITS};
 
@@ -71,6 +71,20 @@ impl Kernel {
             Kernel::Plain => add_columns::<CHANNELS>(row, start, filter, resized),
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx2(present) => present.add_columns::<CHANNELS>(row, start, filter, resized),
+        }
+    }
+
+    /// See [`YuvDecoder::row`].
+    pub(super) fn decode<const LUMA: usize, const CHROMA: usize>(
+        self,
+        decoder: &YuvDecoder,
+        yuv: [&[u8]; 3],
+        pixels: &mut [u8],
+    ) {
+        match self {
+            Kernel::Plain => decoder.row::<LUMA, CHROMA>(yuv, pixels),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2(present) => present.decode::<LUMA, CHROMA>(decoder, yuv, pixels),
         }
     }
 }

@@ -230,10 +230,17 @@ fn noise_is_resized_as_by_another_resizer_within_a_level() {
         let mut expected = Image::new(224, 224, PixelType::U8x3);
         let bilinear = ResizeAlg::Convolution(FilterType::Bilinear);
         Resizer::new()
-            .resize(&source, &mut expected, &ResizeOptions::new().resize_alg(bilinear))
+            .resize(
+                &source,
+                &mut expected,
+                &ResizeOptions::new().resize_alg(bilinear),
+            )
             .unwrap();
         let expected = expected.buffer();
-        assert!(largest_difference(&pixels, expected) <= 1, "{width}x{height}");
+        assert!(
+            largest_difference(&pixels, expected) <= 1,
+            "{width}x{height}"
+        );
         // A systematic error would hide within a level.
         let sum = |pixels: &[u8]| pixels.iter().map(|&value| f64::from(value)).sum::<f64>();
         let off = (sum(&pixels) - sum(expected)) / pixels.len() as f64;
@@ -247,12 +254,16 @@ fn every_kernel_gives_the_same_bytes() {
         for (width, height) in [(301, 97), (64, 64), (63, 40), (16, 16), (1, 1)] {
             let planes = (0..format.plane_count()).map(|plane| {
                 let size = format.plane_size(plane, width, height);
-                (noise(size.row_bytes() * size.rows as usize), size.row_bytes())
+                (
+                    noise(size.row_bytes() * size.rows as usize),
+                    size.row_bytes(),
+                )
             });
             let planes: Vec<_> = planes.collect();
-            let planes = planes
-                .iter()
-                .map(|(data, stride)| crate::frame::Plane { data, stride: *stride });
+            let planes = planes.iter().map(|(data, stride)| crate::frame::Plane {
+                data,
+                stride: *stride,
+            });
             let frame = Frame::new(format, width, height, BT709, planes).unwrap();
             for resize in [Resize::Stretch, Resize::Crop] {
                 let geometry = Geometry::new(resize, width, height, 48);

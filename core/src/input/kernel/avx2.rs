@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::frame::Plane;
+use crate::frame::{Plane, YuvDecoder};
 
 use super::super::filter::{ColumnFilter, GROUP, WEIGHT_BITS, group_samples};
 use super::ROW_BITS;
@@ -45,6 +45,17 @@ impl Present {
     ) {
         // SAFETY: as above.
         unsafe { add_columns::<CHANNELS>(row, start, filter, resized) }
+    }
+
+    /// See [`super::Kernel::decode`].
+    pub(super) fn decode<const LUMA: usize, const CHROMA: usize>(
+        self,
+        decoder: &YuvDecoder,
+        yuv: [&[u8]; 3],
+        pixels: &mut [u8],
+    ) {
+        // SAFETY: as above.
+        unsafe { decode::<LUMA, CHROMA>(decoder, yuv, pixels) }
     }
 }
 
@@ -159,10 +170,22 @@ fn add_columns<const CHANNELS: usize>(
     }
 }
 
+/// The plain loop, which the compiler turns into vectors where it may.
+#[target_feature(enable = "avx2")]
+fn decode<const LUMA: usize, const CHROMA: usize>(
+    decoder: &YuvDecoder,
+    yuv: [&[u8]; 3],
+    pixels: &mut [u8],
+) {
+    decoder.row::<LUMA, CHROMA>(yuv, pixels);
+}
+
 /// The first `SIZE` values.
 #[inline(always)]
 fn chunk<T, const SIZE: usize>(values: &[T]) -> &[T; SIZE] {
-    values.first_chunk().expect("rows are as long as was checked")
+    values
+        .first_chunk()
+        .expect("rows are as long as was checked")
 }
 
 /// Half a block.
