@@ -36,6 +36,7 @@ pub mod mask;
 pub mod network;
 pub mod overlay;
 pub mod track;
+mod vector;
 
 pub use checkpoint::Checkpoint;
 pub use engine::{Device, Engine, EngineKind, EngineOptions, Precision};

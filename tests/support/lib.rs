@@ -5,6 +5,7 @@ pub mod data;
 pub mod golden;
 pub mod gst;
 pub mod picture;
+pub mod soak;
 pub mod step;
 
 use std::path::PathBuf;

@@ -8,6 +8,8 @@
 mod avx2;
 
 use crate::frame::{Plane, YuvDecoder};
+#[cfg(target_arch = "x86_64")]
+use crate::vector::Avx2;
 
 use super::filter::{ColumnFilter, WEIGHT_BITS};
 
@@ -24,14 +26,14 @@ pub(super) enum Kernel {
     Plain,
     /// With vectors of 256 bits. Only made where the CPU has them.
     #[cfg(target_arch = "x86_64")]
-    Avx2(avx2::Present),
+    Avx2(Avx2),
 }
 
 impl Default for Kernel {
     fn default() -> Kernel {
         #[cfg(target_arch = "x86_64")]
-        if let Some(present) = avx2::Present::new() {
-            return Kernel::Avx2(present);
+        if let Some(avx2) = Avx2::new() {
+            return Kernel::Avx2(avx2);
         }
         Kernel::Plain
     }
@@ -52,7 +54,7 @@ impl Kernel {
         match self {
             Kernel::Plain => add_rows(plane, from, first, weights, sum),
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2(present) => present.add_rows(plane, from, first, weights, sum),
+            Kernel::Avx2(avx2) => avx2.add_rows(plane, from, first, weights, sum),
         }
     }
 
@@ -70,7 +72,7 @@ impl Kernel {
         match self {
             Kernel::Plain => add_columns::<CHANNELS>(row, start, filter, resized),
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2(present) => present.add_columns::<CHANNELS>(row, start, filter, resized),
+            Kernel::Avx2(avx2) => avx2.add_columns::<CHANNELS>(row, start, filter, resized),
         }
     }
 
@@ -84,7 +86,7 @@ impl Kernel {
         match self {
             Kernel::Plain => decoder.row::<LUMA, CHROMA>(yuv, pixels),
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2(present) => present.decode::<LUMA, CHROMA>(decoder, yuv, pixels),
+            Kernel::Avx2(avx2) => avx2.decode::<LUMA, CHROMA>(decoder, yuv, pixels),
         }
     }
 }

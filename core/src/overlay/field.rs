@@ -100,6 +100,23 @@ impl Field {
     /// Writes the levels of the area's pixels in row `y` of the frame, a row of the area. Rows are
     /// cheapest from top to bottom.
     pub(super) fn row(&mut self, y: usize, levels: &mut [u8]) {
+        #[cfg(target_arch = "x86_64")]
+        if crate::vector::Avx2::new().is_some() {
+            #[allow(unsafe_code)]
+            // SAFETY: the CPU has AVX2.
+            return unsafe { self.row_avx2(y, levels) };
+        }
+        self.row_plain(y, levels);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn row_avx2(&mut self, y: usize, levels: &mut [u8]) {
+        self.row_plain(y, levels);
+    }
+
+    #[inline(always)]
+    fn row_plain(&mut self, y: usize, levels: &mut [u8]) {
         let Tap {
             first,
             second,
@@ -116,6 +133,7 @@ impl Field {
         }
     }
 
+    #[inline(always)]
     fn spread_row(&mut self, index: usize, row: usize) {
         let spread = &mut self.spread[index];
         if spread.row == Some(row) {
@@ -152,7 +170,7 @@ impl Tap {
 }
 
 /// `weight` / 256 of `second`, the rest of `first`. Fits 16 bits: 255 * 256 + 128.
-#[inline]
+#[inline(always)]
 fn mix(first: u8, second: u8, weight: u16) -> u8 {
     ((u16::from(first) * (256 - weight) + u16::from(second) * weight + 128) >> 8) as u8
 }

@@ -49,7 +49,24 @@ impl<'a, 'frame> Canvas<'a, 'frame> {
     ///
     /// # Panics
     /// If the rows do not lie in the drawable part.
-    pub(super) fn paint(&mut self, (x, y): (usize, usize), upper: &[u8], lower: &[u8]) {
+    pub(super) fn paint(&mut self, place: (usize, usize), upper: &[u8], lower: &[u8]) {
+        #[cfg(target_arch = "x86_64")]
+        if crate::vector::Avx2::new().is_some() {
+            #[allow(unsafe_code)]
+            // SAFETY: the CPU has AVX2.
+            return unsafe { self.paint_avx2(place, upper, lower) };
+        }
+        self.paint_plain(place, upper, lower);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn paint_avx2(&mut self, place: (usize, usize), upper: &[u8], lower: &[u8]) {
+        self.paint_plain(place, upper, lower);
+    }
+
+    #[inline(always)]
+    fn paint_plain(&mut self, (x, y): (usize, usize), upper: &[u8], lower: &[u8]) {
         let Canvas {
             frame,
             palette,
@@ -94,6 +111,7 @@ impl<'a, 'frame> Canvas<'a, 'frame> {
 const BLOCK: usize = 64;
 
 /// Mixes the ink of each level into `BYTES` bytes of a row.
+#[inline(always)]
 fn mix<const BYTES: usize>(
     row: &mut [u8],
     levels: &[u8],
@@ -114,6 +132,7 @@ fn mix<const BYTES: usize>(
 }
 
 /// [`mix`] into a row of `Y0 U Y1 V`. Of an odd row the last Y1 is padding and stays.
+#[inline(always)]
 fn mix_pairs(row: &mut [u8], levels: &[u8], palette: &Palette) {
     let mut inks = [[0; 4]; BLOCK];
     for (bytes, levels) in row.chunks_mut(BLOCK * 4).zip(levels.chunks(BLOCK * 2)) {
@@ -139,11 +158,13 @@ fn mix_pairs(row: &mut [u8], levels: &[u8], palette: &Palette) {
 }
 
 /// Without an early end, so that vectors can look.
+#[inline(always)]
 fn is_zero(levels: &[u8]) -> bool {
     levels.iter().fold(0, |any, &level| any | level) == 0
 }
 
 /// Mixes one place of an ink into each byte.
+#[inline(always)]
 fn mix_inks(bytes: &mut [u8], inks: &[u16]) {
     for (byte, &ink) in bytes.iter_mut().zip(inks) {
         *byte = mixed(*byte, ink as u8, (ink >> 8) as u8);
@@ -151,6 +172,7 @@ fn mix_inks(bytes: &mut [u8], inks: &[u16]) {
 }
 
 /// Mean level of each 2x2 block. At an odd edge the block has one column.
+#[inline(always)]
 fn mean_of_blocks(upper: &[u8], lower: &[u8], blocks: &mut Vec<u8>) {
     let mean = |corners: [u8; 4]| ((corners.map(u16::from).iter().sum::<u16>() + 2) / 4) as u8;
     let ((upper, upper_end), (lower, lower_end)) = (upper.as_chunks(), lower.as_chunks());
@@ -170,7 +192,7 @@ fn mean_of_blocks(upper: &[u8], lower: &[u8], blocks: &mut Vec<u8>) {
 }
 
 /// `share` / 255 of `color`, the rest of `value`, rounded. Exact at both ends, and fits 16 bits.
-#[inline]
+#[inline(always)]
 fn mixed(value: u8, color: u8, share: u8) -> u8 {
     let (value, color, share) = (u16::from(value), u16::from(color), u16::from(share));
     let sum = value * (255 - share) + color * share + 128;

@@ -5,20 +5,12 @@
 use std::arch::x86_64::*;
 
 use crate::frame::{Plane, YuvDecoder};
+use crate::vector::Avx2;
 
 use super::super::filter::{ColumnFilter, GROUP, WEIGHT_BITS, group_samples};
 use super::ROW_BITS;
 
-/// Proof that the CPU has AVX2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) struct Present(());
-
-impl Present {
-    /// `None` if it has not.
-    pub(super) fn new() -> Option<Present> {
-        std::arch::is_x86_feature_detected!("avx2").then_some(Present(()))
-    }
-
+impl Avx2 {
     /// See [`super::Kernel::add_rows`].
     pub(super) fn add_rows(
         self,

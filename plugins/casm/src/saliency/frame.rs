@@ -101,8 +101,7 @@ impl FrameLayout {
                     data: unsafe { std::slice::from_raw_parts(data, len) },
                     stride,
                 }
-            })
-            .collect();
+            });
         work(&Frame::new(
             self.format,
             self.width(),
@@ -141,8 +140,7 @@ impl FrameLayout {
                     data: unsafe { std::slice::from_raw_parts_mut(data, len) },
                     stride,
                 }
-            })
-            .collect();
+            });
         work(&mut FrameMut::new(
             self.format,
             self.width(),
