@@ -6,12 +6,13 @@
 #   INTERRUPTIONS    sequences of flushes, seeks, pauses, restarts       1000
 #   DAMAGED          damaged model files of each kind                   10000
 #   LEAK_FRAMES      frames of each pipeline under GStreamer's leak tracer  500
+#   RECONNECTS       times that a camera on the network goes away            20
 #   SEED             what happens by chance                                 1
 #   OUT              where the table goes                            soak-out
 set -eu
 
 : "${FRAMES:=100000}" "${RENEGOTIATIONS:=2000}" "${INTERRUPTIONS:=1000}" "${DAMAGED:=10000}"
-: "${LEAK_FRAMES:=500}" "${SEED:=1}" "${OUT:=soak-out}"
+: "${LEAK_FRAMES:=500}" "${RECONNECTS:=20}" "${SEED:=1}" "${OUT:=soak-out}"
 : "${CARGO:=cargo}" "${CARGO_FLAGS:=--release --workspace --locked}" "${PLUGINS:=target/release/gstreamer-1.0}"
 
 mkdir -p "$OUT"
@@ -68,6 +69,17 @@ leaks() {
         $source,format=I420,width=480,height=270 ! tee name=t t. ! queue ! casmesaliency resize=crop overlay=box ! \
         videoconvert ! video/x-raw,format=BGRx ! fakesink t. ! queue ! fakesink
 }
+
+camera() {
+    code=0
+    GST_PLUGIN_PATH="$PLUGINS" "$(dirname "$0")/soak_camera.py" --reconnects "$RECONNECTS" || code=$?
+    case $code in
+        0) ;;
+        77) echo '| RTSP camera | 0 reconnects | skipped: its Python bindings are missing |' >>"$report" ;;
+        *) echo "| RTSP camera | $RECONNECTS reconnects | **failed** |" >>"$report"; return 1 ;;
+    esac
+}
+step camera
 
 cat "$report"
 [ "$failed" -eq 0 ] || echo 'make soak: something failed; see above' >&2

@@ -61,7 +61,7 @@ impl Engine for Blobs {
         output.masks.clear();
         output.masks.extend((0..56 * 56).map(|index| {
             let tile = if self.runs % 2 == 0 { 28 } else { 56 };
-            let (x, y) = ((index % 56 + self.runs) % tile, index / 56 % tile);
+            let (x, y) = ((index % 56 + 8 * self.runs) % tile, index / 56 % tile);
             let apart = x.abs_diff(14).pow(2) + y.abs_diff(14).pow(2);
             let limit = 20 + 30 * (self.runs % 3) + index / 56;
             if apart < limit { 0.9 } else { 0.1 }
@@ -73,6 +73,16 @@ impl Engine for Blobs {
         Ok(())
     }
 }
+
+/// Formats that are treated differently; the others only order bytes differently.
+const FORMATS: [PixelFormat; 6] = [
+    PixelFormat::Nv12,
+    PixelFormat::I420,
+    PixelFormat::Yuy2,
+    PixelFormat::Rgb,
+    PixelFormat::Bgrx,
+    PixelFormat::Gray8,
+];
 
 const WIDTH: u32 = 322;
 const HEIGHT: u32 = 181;
@@ -155,13 +165,13 @@ fn a_frame_allocates_nothing_after_warm_up() {
         OverlayMode::Contour,
         OverlayMode::Grey,
     ];
-    for format in PixelFormat::ALL {
+    for format in FORMATS {
         for resize in [Resize::Stretch, Resize::Crop] {
             for mode in modes {
                 let mut stream = Stream::new(built_in.header(), format, resize, mode);
-                // The blobs repeat after 168 runs, so every number and size of objects has been seen then.
+                // The blobs repeat after 42 runs, so every number and size of objects has been seen then.
                 let mut counts = std::collections::BTreeSet::new();
-                for _ in 0..168 {
+                for _ in 0..42 {
                     stream.process();
                     counts.insert(stream.localization.objects.len());
                 }
@@ -170,13 +180,13 @@ fn a_frame_allocates_nothing_after_warm_up() {
                     "the number of objects changes: {counts:?}"
                 );
                 let before = ALLOCATIONS.get();
-                for _ in 0..168 {
+                for _ in 0..42 {
                     stream.process();
                 }
                 let found = ALLOCATIONS.get() - before;
                 assert_eq!(
                     found, 0,
-                    "{format} {resize:?} {mode:?}: allocations in 168 frames"
+                    "{format} {resize:?} {mode:?}: allocations in 42 frames"
                 );
             }
         }

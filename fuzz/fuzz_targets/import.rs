@@ -7,7 +7,7 @@ use std::io::Write;
 use libfuzzer_sys::fuzz_target;
 
 // By its files rather than as a crate, which would link libtorch.
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../../src/import/mod.rs"]
 mod import;
 

@@ -5,7 +5,6 @@
 //! | [`endurance`] | frames through three pipelines, and the memory meanwhile | `CASM_SOAK_FRAMES` |
 //! | [`renegotiation`] | formats, sizes, layouts and properties that change from frame to frame | `CASM_SOAK_RENEGOTIATIONS` |
 //! | [`interruption`] | flushes, seeks, pauses and restarts in any order | `CASM_SOAK_INTERRUPTIONS` |
-//! | [`camera`] | a camera on the network that loses packets and goes away | `CASM_SOAK_RECONNECTS` |
 //!
 //! What happens depends on `CASM_SOAK_SEED` alone.
 
