@@ -143,12 +143,18 @@ impl Field {
         let mask = &self.mask[row * self.mask_width..][..self.mask_width];
         for stretch in &self.stretches {
             let (first, second) = (mask[stretch.first], mask[stretch.second]);
-            for begin in (stretch.begin..stretch.end).step_by(LANES) {
-                let levels = &mut spread.levels[begin..][..LANES];
-                let weights = &self.weights[begin..][..LANES];
+            let mut begin = stretch.begin;
+            while begin < stretch.end {
+                // Arrays of a fixed size become one vector; there are always so many, see `lay`.
+                let levels = spread.levels[begin..].first_chunk_mut::<LANES>();
+                let weights = self.weights[begin..].first_chunk::<LANES>();
+                let (Some(levels), Some(weights)) = (levels, weights) else {
+                    return;
+                };
                 for (level, &weight) in levels.iter_mut().zip(weights) {
                     *level = mix(first, second, weight);
                 }
+                begin += LANES;
             }
         }
     }

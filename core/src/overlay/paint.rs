@@ -83,9 +83,7 @@ impl<'a, 'frame> Canvas<'a, 'frame> {
                 }
                 PixelFormat::Yuy2 => mix_pairs(&mut row[2 * x..], levels, palette),
                 PixelFormat::Rgb | PixelFormat::Bgr => {
-                    mix(&mut row[3 * x..], levels, palette, |ink| {
-                        [ink[0], ink[1], ink[2]]
-                    });
+                    mix_triples(&mut row[3 * x..], levels, palette);
                 }
                 _ => mix(&mut row[4 * x..], levels, palette, |ink| *ink),
             }
@@ -128,6 +126,22 @@ fn mix<const BYTES: usize>(
             *ink = places(palette.ink(level));
         }
         mix_inks(bytes, &inks.as_flattened()[..levels.len() * BYTES]);
+    }
+}
+
+/// [`mix`] into a row of three bytes a pixel.
+#[inline(always)]
+fn mix_triples(row: &mut [u8], levels: &[u8], palette: &Palette) {
+    let mut inks = [0; 3 * BLOCK + 1];
+    for (bytes, levels) in row.chunks_mut(BLOCK * 3).zip(levels.chunks(BLOCK)) {
+        if palette.is_clear() && is_zero(levels) {
+            continue;
+        }
+        // Whole inks, of which the next one covers the place that is of no use: one load and one store each.
+        for (at, &level) in levels.iter().enumerate().take(BLOCK) {
+            inks[3 * at..3 * at + 4].copy_from_slice(palette.ink(level));
+        }
+        mix_inks(bytes, &inks[..levels.len() * 3]);
     }
 }
 
