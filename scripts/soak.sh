@@ -65,8 +65,8 @@ leaks() {
     leaks 'RGB, every second frame, objects with numbers, messages, heat map' \
         $source,format=RGB,width=322,height=181 ! queue ! casmesaliency overlay=heatmap inference-interval=2 \
         max-objects=4 tracking=true mask-smoothing=0.5 post-messages=true ! queue ! fakesink
-    leaks 'I420 through a tee, converted, cropped' \
-        $source,format=I420,width=480,height=270 ! tee name=t t. ! queue ! casmesaliency resize=crop overlay=box ! \
+    leaks 'I420 through a tee, thresholded at the mean, converted' \
+        $source,format=I420,width=480,height=270 ! tee name=t t. ! queue ! casmesaliency binarization=mean overlay=box ! \
         videoconvert ! video/x-raw,format=BGRx ! fakesink t. ! queue ! fakesink
 }
 

@@ -65,7 +65,7 @@ fn any_frame_may_be_unlike_the_last_one() {
     let element = harness.element().expect("it has one");
     let (mut drawn, mut largest) = (0, 0);
     for number in 0..times {
-        let format = *random.of(&PixelFormat::ALL);
+        let format = random.of(&PixelFormat::ALL);
         // Small ones mostly; now and then a long strip or a large frame.
         let limit = if random.below(20) == 0 { 2100 } else { 300 };
         let (width, height) = (
@@ -74,9 +74,10 @@ fn any_frame_may_be_unlike_the_last_one() {
         );
         let description = format!("frame {number}, {format} {width}x{height}");
         let info = info(format, width, height);
-        let overlay = *random.of(&OVERLAYS);
+        let overlay = random.of(&OVERLAYS);
         element.set_property_from_str("overlay", overlay);
-        element.set_property_from_str("resize", random.of(&["stretch", "crop"]));
+        element.set_property_from_str("binarization", random.of(&["quantile", "mean"]));
+        element.set_property_from_str("tracking", random.of(&["false", "true"]));
         element.set_property_from_str("max-objects", random.of(&["1", "4"]));
         element.set_property("inference-interval", 1 + random.below(3) as u32);
         harness.set_src_caps(caps(&info));
