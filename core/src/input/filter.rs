@@ -1,6 +1,6 @@
 //! Which samples of an axis make each resized one, and with which weights.
 
-/// Bits behind the point of a weight. Four bits more would no longer change a level.
+/// Bits behind the point of a weight: 1 is the largest that fits 16 bits with their sign.
 pub(super) const WEIGHT_BITS: u32 = 14;
 
 /// An axis of a plane and what it becomes. All that weights depend on.

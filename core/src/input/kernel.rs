@@ -1,8 +1,9 @@
-//! The two inner loops of a resize: rows of bytes → one row of 15 bits, and that → resized bytes.
+//! The two inner loops of a resize: rows of bytes → one row, and that → the resized row.
 //!
 //! Columns of bytes are added up row by row first, since whole rows fill vectors, and each row of the frame
-//! is then read while it is in the cache. Both loops count in whole numbers, so that the plain and the AVX2
-//! version give the same bytes.
+//! is then read while it is in the cache. Both loops round to whole levels, halves upwards, as Pillow does: on small enlargements halves
+//! are frequent, and results without the first rounding are a sixtieth of a level darker on average. Both count in whole numbers, so
+//! that the plain and the AVX2 version give the same bytes.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -12,9 +13,6 @@ use crate::frame::{Plane, YuvDecoder};
 use crate::vector::Avx2;
 
 use super::filter::{ColumnFilter, WEIGHT_BITS};
-
-/// Bits behind the point of a row between the two loops: 255 is 32,640 of 32,767.
-const ROW_BITS: u32 = 7;
 
 /// What a row must hold beyond its samples, because vectors read on with a weight of 0.
 pub(super) const ROW_PADDING: usize = 64;
@@ -104,7 +102,7 @@ fn add_rows(plane: Plane<'_>, from: usize, first: usize, weights: &[i16], sum: &
             }
         }
         for (sum, exact) in sums.iter_mut().zip(exact) {
-            *sum = row_value(exact);
+            *sum = rounded(exact);
         }
     }
 }
@@ -126,19 +124,12 @@ fn add_columns<const CHANNELS: usize>(
             }
         }
         for (byte, sum) in pixel.iter_mut().zip(sums) {
-            *byte = byte_value(sum);
+            *byte = rounded(sum) as u8;
         }
     }
 }
 
-/// A sum of bytes times weights, rounded to [`ROW_BITS`] bits behind the point.
-fn row_value(sum: i32) -> i16 {
-    const SHIFT: u32 = WEIGHT_BITS - ROW_BITS;
-    ((sum + (1 << (SHIFT - 1))) >> SHIFT) as i16
-}
-
-/// A sum of row values times weights, rounded to a byte.
-fn byte_value(sum: i32) -> u8 {
-    const SHIFT: u32 = WEIGHT_BITS + ROW_BITS;
-    ((sum + (1 << (SHIFT - 1))) >> SHIFT) as u8
+/// A sum of bytes times weights, rounded to a byte's value, halves upwards.
+fn rounded(sum: i32) -> i16 {
+    ((sum + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS) as i16
 }

@@ -8,7 +8,6 @@ use crate::frame::{Plane, YuvDecoder};
 use crate::vector::Avx2;
 
 use super::super::filter::{ColumnFilter, GROUP, WEIGHT_BITS, group_samples};
-use super::ROW_BITS;
 
 impl Avx2 {
     /// See [`super::Kernel::add_rows`].
@@ -90,7 +89,7 @@ fn add_rows(plane: Plane<'_>, from: usize, first: usize, weights: &[i16], sum: &
             }
             offset += 2 * plane.stride;
         }
-        const SHIFT: i32 = (WEIGHT_BITS - ROW_BITS) as i32;
+        const SHIFT: i32 = WEIGHT_BITS as i32;
         let half = _mm256_set1_epi32(1 << (SHIFT - 1));
         let rounded = sums.map(|sum| _mm256_srai_epi32::<SHIFT>(_mm256_add_epi32(sum, half)));
         for (place, four) in rounded.as_chunks::<4>().0.iter().enumerate() {
@@ -153,7 +152,7 @@ fn add_columns<const CHANNELS: usize>(
         if CHANNELS == 1 {
             four = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01>(four));
         }
-        const SHIFT: i32 = (WEIGHT_BITS + ROW_BITS) as i32;
+        const SHIFT: i32 = WEIGHT_BITS as i32;
         let half = _mm_set1_epi32(1 << (SHIFT - 1));
         let rounded = _mm_srai_epi32::<SHIFT>(_mm_add_epi32(four, half));
         let packed = _mm_packus_epi16(_mm_packs_epi32(rounded, rounded), rounded);
