@@ -17,7 +17,7 @@ export GST_PLUGIN_PATH="$PLUGINS" GST_REGISTRY_FORK=no G_SLICE=always-malloc OMP
 # Without AVX-512, which valgrind does not know, oneDNN and OpenVINO take what it does.
 export ONEDNN_MAX_CPU_ISA=AVX2 DNNL_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
 code=0
-valgrind --log-file="$OUT" --error-exitcode=9 --errors-for-leak-kinds=definite --leak-check=full \
+valgrind -s --log-file="$OUT" --error-exitcode=9 --errors-for-leak-kinds=definite --leak-check=full \
     --show-leak-kinds=definite --num-callers=30 --suppressions="$here/valgrind.supp" \
     gst-launch-1.0 -q videotestsrc num-buffers=2 ! video/x-raw,width=64,height=48 ! \
     casmesaliency overlay=heatmap threads=1 device=cpu engine=torch ! fakesink || code=$?

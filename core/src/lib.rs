@@ -36,6 +36,7 @@ pub mod mask;
 pub mod network;
 pub mod overlay;
 pub mod track;
+#[cfg(target_arch = "x86_64")]
 mod vector;
 
 pub use checkpoint::Checkpoint;

@@ -7,10 +7,12 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 
 use crate::frame::{Plane, YuvDecoder};
 #[cfg(target_arch = "x86_64")]
-use crate::vector::Avx2;
+use crate::vector::{Avx2, Avx512};
 
 use super::filter::{ColumnFilter, WEIGHT_BITS};
 
@@ -25,13 +27,19 @@ pub(super) enum Kernel {
     /// With vectors of 256 bits. Only made where the CPU has them.
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
+    /// The same, and the first loop with vectors of 512 bits.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx2, Avx512),
 }
 
 impl Default for Kernel {
     fn default() -> Kernel {
         #[cfg(target_arch = "x86_64")]
         if let Some(avx2) = Avx2::new() {
-            return Kernel::Avx2(avx2);
+            return match Avx512::new() {
+                Some(avx512) => Kernel::Avx512(avx2, avx512),
+                None => Kernel::Avx2(avx2),
+            };
         }
         Kernel::Plain
     }
@@ -53,6 +61,8 @@ impl Kernel {
             Kernel::Plain => add_rows(plane, from, first, weights, sum),
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx2(avx2) => avx2.add_rows(plane, from, first, weights, sum),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512(_, avx512) => avx512.add_rows(plane, from, first, weights, sum),
         }
     }
 
@@ -70,7 +80,9 @@ impl Kernel {
         match self {
             Kernel::Plain => add_columns::<CHANNELS>(row, start, filter, resized),
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2(avx2) => avx2.add_columns::<CHANNELS>(row, start, filter, resized),
+            Kernel::Avx2(avx2) | Kernel::Avx512(avx2, _) => {
+                avx2.add_columns::<CHANNELS>(row, start, filter, resized)
+            }
         }
     }
 
@@ -84,7 +96,9 @@ impl Kernel {
         match self {
             Kernel::Plain => decoder.row::<LUMA, CHROMA>(yuv, pixels),
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2(avx2) => avx2.decode::<LUMA, CHROMA>(decoder, yuv, pixels),
+            Kernel::Avx2(avx2) | Kernel::Avx512(avx2, _) => {
+                avx2.decode::<LUMA, CHROMA>(decoder, yuv, pixels)
+            }
         }
     }
 }

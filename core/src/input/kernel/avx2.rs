@@ -51,7 +51,7 @@ impl Avx2 {
 }
 
 /// Bytes of a row that are added up at once.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 
 /// `sum` must hold a whole block.
 #[target_feature(enable = "avx2")]
@@ -173,7 +173,7 @@ fn decode<const LUMA: usize, const CHROMA: usize>(
 
 /// The first `SIZE` values.
 #[inline(always)]
-fn chunk<T, const SIZE: usize>(values: &[T]) -> &[T; SIZE] {
+pub(super) fn chunk<T, const SIZE: usize>(values: &[T]) -> &[T; SIZE] {
     values
         .first_chunk()
         .expect("rows are as long as was checked")
