@@ -17,7 +17,7 @@ PLUGINS = $(RELEASE)/gstreamer-1.0
 .DEFAULT_GOAL := help
 # cargo is parallel itself, and two of them at once would only wait for each other.
 .NOTPARALLEL:
-.PHONY: help setup setup-openvino build demo test lint deny bench bench-pipeline bench-train reproduce-small gpu-check install uninstall clean distclean
+.PHONY: help setup setup-openvino build demo test test-matrix lint deny bench bench-pipeline bench-frame bench-train soak valgrind reproduce-small gpu-check install uninstall clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ demo: build ## outline the main object of a clip: INPUT=file, uri or /dev/videoN
 test: build ## run all tests: TESTFLAGS="-- name" for some
 	$(CARGO) test $(CARGO_FLAGS) $(TESTFLAGS)
 
+test-matrix: ## run the element's tests on GStreamer 1.26 and 1.28, in Debians of their own (root, debootstrap): SUITES="trixie sid"
+	@scripts/matrix.sh $(SUITES)
+
 lint: setup ## check formatting, clippy and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(CARGO_FLAGS) --all-targets -- -D warnings
@@ -58,8 +61,19 @@ bench-pipeline: export GST_PLUGIN_PATH = $(PLUGINS)
 bench-pipeline: build ## measure the element in a pipeline against the bare network: BENCHFLAGS="..."
 	$(RELEASE)/examples/bench $(BENCHFLAGS)
 
+bench-frame: setup ## measure what a frame costs beside the network, at 1080p: BENCHFLAGS="input"
+	$(CARGO) bench --workspace --locked --bench frame -- $(BENCHFLAGS)
+
 bench-train: build ## measure a training step against plain PyTorch: PYTHON=python3 with torch 2.11, BENCHFLAGS="..."
 	$(RELEASE)/examples/bench_train --python $(PYTHON) $(BENCHFLAGS)
+
+soak: export CARGO_FLAGS := $(CARGO_FLAGS)
+soak: export PLUGINS := $(PLUGINS)
+soak: build ## endurance, disorder, damaged files, for hours: FRAMES=100000 RENEGOTIATIONS= INTERRUPTIONS= DAMAGED= OUT=soak-out
+	@CARGO=$(CARGO) scripts/soak.sh
+
+valgrind: build ## start and stop of the element under valgrind; takes minutes
+	@PLUGINS=$(PLUGINS) scripts/valgrind.sh
 
 reproduce-small: build ## run the paper's tables and figures at toy scale: SMOKE=1 STEPS=240 MINUTES= OUT=reproduce-small
 	@CASM=$(RELEASE)/casm scripts/reproduce_small.sh

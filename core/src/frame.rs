@@ -16,8 +16,11 @@ use crate::error::{Error, Result};
 /// Largest width and height of a frame.
 pub const MAX_SIDE: u32 = 16384;
 
+/// Most planes that a format has.
+const MAX_PLANES: usize = 3;
+
 /// One plane's bytes; row `y` begins at `y * stride`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Plane<'a> {
     /// The bytes, at least `(rows - 1) * stride + row_bytes` of them.
     pub data: &'a [u8],
@@ -26,7 +29,7 @@ pub struct Plane<'a> {
 }
 
 /// One writable plane, see [`Plane`].
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PlaneMut<'a> {
     /// The bytes, at least `(rows - 1) * stride + row_bytes` of them.
     pub data: &'a mut [u8],
@@ -41,7 +44,8 @@ pub struct Frame<'a> {
     width: u32,
     height: u32,
     color: ColorSpace,
-    planes: Vec<Plane<'a>>,
+    /// Those beyond the format's number are empty. No `Vec`: a frame is made for every buffer.
+    planes: [Plane<'a>; MAX_PLANES],
 }
 
 impl<'a> Frame<'a> {
@@ -55,10 +59,11 @@ impl<'a> Frame<'a> {
         width: u32,
         height: u32,
         color: ColorSpace,
-        planes: Vec<Plane<'a>>,
+        planes: impl IntoIterator<Item = Plane<'a>>,
     ) -> Result<Frame<'a>> {
+        let (planes, count) = array(planes);
         let extents = planes.iter().map(|plane| (plane.data.len(), plane.stride));
-        check_planes(format, width, height, extents)?;
+        check_planes(format, width, height, count, extents)?;
         Ok(Frame {
             format,
             width,
@@ -93,7 +98,7 @@ impl<'a> Frame<'a> {
     /// # Panics
     /// If `index` is not below the format's [`plane_count`](PixelFormat::plane_count).
     pub fn plane(&self, index: usize) -> Plane<'a> {
-        self.planes[index]
+        self.planes[..self.format.plane_count()][index]
     }
 }
 
@@ -104,7 +109,8 @@ pub struct FrameMut<'a> {
     width: u32,
     height: u32,
     color: ColorSpace,
-    planes: Vec<PlaneMut<'a>>,
+    /// As a [`Frame`]'s.
+    planes: [PlaneMut<'a>; MAX_PLANES],
 }
 
 impl<'a> FrameMut<'a> {
@@ -117,10 +123,11 @@ impl<'a> FrameMut<'a> {
         width: u32,
         height: u32,
         color: ColorSpace,
-        planes: Vec<PlaneMut<'a>>,
+        planes: impl IntoIterator<Item = PlaneMut<'a>>,
     ) -> Result<FrameMut<'a>> {
+        let (planes, count) = array(planes);
         let extents = planes.iter().map(|plane| (plane.data.len(), plane.stride));
-        check_planes(format, width, height, extents)?;
+        check_planes(format, width, height, count, extents)?;
         Ok(FrameMut {
             format,
             width,
@@ -155,7 +162,7 @@ impl<'a> FrameMut<'a> {
     /// # Panics
     /// If `index` is not below the format's [`plane_count`](PixelFormat::plane_count).
     pub fn plane(&self, index: usize) -> Plane<'_> {
-        let PlaneMut { data, stride } = &self.planes[index];
+        let PlaneMut { data, stride } = &self.planes[..self.format.plane_count()][index];
         Plane {
             data,
             stride: *stride,
@@ -171,9 +178,10 @@ impl<'a> FrameMut<'a> {
             color,
             ..
         } = *self;
-        let planes = (0..self.planes.len())
-            .map(|index| self.plane(index))
-            .collect();
+        let planes = self.planes.each_ref().map(|plane| Plane {
+            data: plane.data,
+            stride: plane.stride,
+        });
         Frame {
             format,
             width,
@@ -195,12 +203,26 @@ impl<'a> FrameMut<'a> {
     }
 }
 
-/// Checks size, number, strides and lengths of planes, given as (length, stride).
+/// The first planes, and how many there were.
+fn array<T: Default>(planes: impl IntoIterator<Item = T>) -> ([T; MAX_PLANES], usize) {
+    let mut first: [T; MAX_PLANES] = std::array::from_fn(|_| T::default());
+    let mut count = 0;
+    for plane in planes {
+        if let Some(place) = first.get_mut(count) {
+            *place = plane;
+        }
+        count += 1;
+    }
+    (first, count)
+}
+
+/// Checks size, number, strides and lengths of `count` planes, given as (length, stride).
 fn check_planes(
     format: PixelFormat,
     width: u32,
     height: u32,
-    planes: impl ExactSizeIterator<Item = (usize, usize)>,
+    count: usize,
+    planes: impl Iterator<Item = (usize, usize)>,
 ) -> Result<()> {
     let unusable = |reason: String| {
         Err(Error::Frame {
@@ -213,13 +235,13 @@ fn check_planes(
     if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
         return unusable(format!("width and height must be 1 to {MAX_SIDE}"));
     }
-    if planes.len() != format.plane_count() {
-        let (given, needed) = (planes.len(), format.plane_count());
+    if count != format.plane_count() {
+        let (given, needed) = (count, format.plane_count());
         return unusable(format!(
             "it has {given} planes, but the format has {needed}"
         ));
     }
-    for (index, (length, stride)) in planes.enumerate() {
+    for (index, (length, stride)) in planes.take(count).enumerate() {
         let size = format.plane_size(index, width, height);
         let row_bytes = size.row_bytes();
         if stride < row_bytes {
@@ -251,10 +273,7 @@ mod tests {
         height: u32,
         planes: &[(&'a [u8], usize)],
     ) -> Result<Frame<'a>> {
-        let planes = planes
-            .iter()
-            .map(|&(data, stride)| Plane { data, stride })
-            .collect();
+        let planes = planes.iter().map(|&(data, stride)| Plane { data, stride });
         Frame::new(format, width, height, ColorSpace::default(), planes)
     }
 

@@ -2,30 +2,33 @@
 //!
 //! Every plane is resized in its own layout, and only the small result is converted to RGB: a 1080p
 //! frame has forty times the pixels of the input. The filter is Pillow's antialiased bilinear, the
-//! one that the authors' transforms use.
+//! one that the authors' transforms use. One row of the input is finished after the other, so that what
+//! lies between frame and input is a single row.
 
-mod rows;
+mod filter;
+mod kernel;
 #[cfg(test)]
 mod tests;
 
-use fast_image_resize::images::TypedImage;
-use fast_image_resize::pixels::{U8, U8x2, U8x3, U8x4};
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-
 use crate::error::{Error, Result};
-use crate::frame::{ColorSpace, Frame, PixelFormat, PlaneSize, YuvDecoder};
+use crate::frame::{Frame, PixelFormat, PlaneSize, YuvDecoder};
 use crate::geometry::Geometry;
-use rows::{BytePixel, PlaneRows};
+use filter::{Axis, ColumnFilter, Filter};
+use kernel::{Kernel, ROW_PADDING};
 
-/// Resizes frames to the network's input; keeps its buffers from frame to frame.
+/// Resizes frames to the network's input; keeps its buffers and weights from frame to frame.
 ///
-/// After the first frame of a size nothing is allocated but the resizer's filter coefficients,
-/// some ten kilobytes a plane.
+/// After the first frame of a size nothing is allocated.
 #[derive(Debug, Default)]
 pub struct InputBuilder {
-    resizer: Resizer,
-    /// Resized planes whose layout is not that of the result.
-    planes: [Vec<u8>; 3],
+    kernel: Kernel,
+    /// Weights of luma or RGB, and of chroma.
+    rows: [Filter; 2],
+    columns: [ColumnFilter; 2],
+    /// One row of a plane, resized in height alone.
+    sum: Vec<i16>,
+    /// One resized row of each plane.
+    resized: [Vec<u8>; 3],
 }
 
 impl InputBuilder {
@@ -47,71 +50,140 @@ impl InputBuilder {
         check(frame, geometry)?;
         let side = geometry.input_size as usize;
         pixels.resize(side * side * 3, 0);
-
-        let format = frame.format();
-        let size = |plane| format.plane_size(plane, frame.width(), frame.height());
-        let [first, second, third] = &mut self.planes;
-        let mut source = Source {
-            resizer: &mut self.resizer,
-            frame,
-            geometry,
-        };
-        match format {
-            PixelFormat::Rgb => source.resize::<U8x3>(0, size(0), pixels)?,
-            PixelFormat::Bgr => {
-                source.resize::<U8x3>(0, size(0), pixels)?;
-                pixels
-                    .chunks_exact_mut(3)
-                    .for_each(|pixel| pixel.swap(0, 2));
-            }
-            PixelFormat::Rgba | PixelFormat::Rgbx => {
-                source.resize::<U8x4>(0, size(0), first)?;
-                pick(pixels, first, [0, 1, 2]);
-            }
-            PixelFormat::Bgra | PixelFormat::Bgrx => {
-                source.resize::<U8x4>(0, size(0), first)?;
-                pick(pixels, first, [2, 1, 0]);
-            }
-            PixelFormat::Argb | PixelFormat::Xrgb => {
-                source.resize::<U8x4>(0, size(0), first)?;
-                pick(pixels, first, [1, 2, 3]);
-            }
-            PixelFormat::Abgr | PixelFormat::Xbgr => {
-                source.resize::<U8x4>(0, size(0), first)?;
-                pick(pixels, first, [3, 2, 1]);
-            }
-            PixelFormat::Gray8 => {
-                source.resize::<U8>(0, size(0), first)?;
-                grey(pixels, first, frame.color());
-            }
-            PixelFormat::Nv12 => {
-                source.resize::<U8>(0, size(0), first)?;
-                source.resize::<U8x2>(1, size(1), second)?;
-                let (u, v) = (Samples::new(second, 0, 2), Samples::new(second, 1, 2));
-                decode(pixels, Samples::new(first, 0, 1), u, v, frame.color());
-            }
-            PixelFormat::I420 => {
-                source.resize::<U8>(0, size(0), first)?;
-                source.resize::<U8>(1, size(1), second)?;
-                source.resize::<U8>(2, size(2), third)?;
-                let (u, v) = (Samples::new(second, 0, 1), Samples::new(third, 0, 1));
-                decode(pixels, Samples::new(first, 0, 1), u, v, frame.color());
-            }
-            PixelFormat::Yuy2 => {
-                // Read as pairs (luma, some chroma) the first of each is luma at full width; the
-                // second mixes U with V and is not used. That saves a copy of the luma.
-                let pairs = PlaneSize {
-                    columns: frame.width(),
-                    sample_bytes: 2,
-                    ..size(0)
-                };
-                source.resize::<U8x2>(0, pairs, first)?;
-                source.resize::<U8x4>(0, size(0), second)?;
-                let (u, v) = (Samples::new(second, 1, 4), Samples::new(second, 3, 4));
-                decode(pixels, Samples::new(first, 0, 2), u, v, frame.color());
+        self.prepare(frame, geometry);
+        let decoder = YuvDecoder::new(frame.color());
+        for (y, pixels) in pixels.chunks_exact_mut(side * 3).enumerate() {
+            match frame.format() {
+                PixelFormat::Rgb => self.resize_row::<3>(frame, (0, 0), y, pixels),
+                PixelFormat::Bgr => {
+                    self.resize_row::<3>(frame, (0, 0), y, pixels);
+                    pixels
+                        .chunks_exact_mut(3)
+                        .for_each(|pixel| pixel.swap(0, 2));
+                }
+                PixelFormat::Rgba | PixelFormat::Rgbx => self.pick(frame, [0, 1, 2], y, pixels),
+                PixelFormat::Bgra | PixelFormat::Bgrx => self.pick(frame, [2, 1, 0], y, pixels),
+                PixelFormat::Argb | PixelFormat::Xrgb => self.pick(frame, [1, 2, 3], y, pixels),
+                PixelFormat::Abgr | PixelFormat::Xbgr => self.pick(frame, [3, 2, 1], y, pixels),
+                PixelFormat::Gray8 => {
+                    let luma = self.resize::<1>(frame, (0, 0), y, 0);
+                    for (pixel, &y) in pixels.chunks_exact_mut(3).zip(luma) {
+                        pixel.fill(decoder.grey(y));
+                    }
+                }
+                PixelFormat::Nv12 => {
+                    self.resize::<1>(frame, (0, 0), y, 0);
+                    self.resize::<2>(frame, (1, 1), y, 1);
+                    let [luma, chroma, _] = &self.resized;
+                    let yuv = [luma, chroma, &chroma[1..]];
+                    self.kernel.decode::<1, 2>(&decoder, yuv, pixels);
+                }
+                PixelFormat::I420 => {
+                    self.resize::<1>(frame, (0, 0), y, 0);
+                    self.resize::<1>(frame, (1, 1), y, 1);
+                    self.resize::<1>(frame, (2, 1), y, 2);
+                    let [luma, u, v] = &self.resized;
+                    self.kernel.decode::<1, 1>(&decoder, [luma, u, v], pixels);
+                }
+                PixelFormat::Yuy2 => {
+                    // Read as pairs (luma, some chroma) the first of each is luma at full width; the
+                    // second mixes U with V and is not used. Read as fours, U and V are where they are.
+                    self.resize::<2>(frame, (0, 0), y, 0);
+                    self.resize::<4>(frame, (0, 1), y, 1);
+                    let [luma, chroma, _] = &self.resized;
+                    let yuv = [luma, &chroma[1..], &chroma[3..]];
+                    self.kernel.decode::<2, 4>(&decoder, yuv, pixels);
+                }
             }
         }
         Ok(())
+    }
+
+    /// Makes the weights, if they are not there already.
+    fn prepare(&mut self, frame: &Frame<'_>, geometry: &Geometry) {
+        let format = frame.format();
+        let size = |plane| format.plane_size(plane, frame.width(), frame.height());
+        let mut lay = |which: usize, size: PlaneSize| {
+            let axis = |samples, pixels, resized, offset| {
+                part(samples, pixels, resized, offset, geometry.input_size)
+            };
+            let (resized, offset) = (geometry.resized, geometry.offset);
+            self.columns[which].prepare(
+                axis(size.columns, frame.width(), resized.0, offset.0),
+                size.sample_bytes,
+            );
+            self.rows[which].prepare(axis(size.rows, frame.height(), resized.1, offset.1));
+        };
+        match format {
+            PixelFormat::Yuy2 => {
+                lay(
+                    0,
+                    PlaneSize {
+                        columns: frame.width(),
+                        sample_bytes: 2,
+                        ..size(0)
+                    },
+                );
+                lay(1, size(0));
+            }
+            PixelFormat::Nv12 | PixelFormat::I420 => {
+                lay(0, size(0));
+                lay(1, size(1));
+            }
+            _ => lay(0, size(0)),
+        }
+    }
+
+    /// Row `y` of the input, of one plane of samples of `BYTES` bytes.
+    ///
+    /// `(plane, weights)` says which plane is read and which weights are those of its extent.
+    fn resize_row<const BYTES: usize>(
+        &mut self,
+        frame: &Frame<'_>,
+        (plane, weights): (usize, usize),
+        y: usize,
+        resized: &mut [u8],
+    ) {
+        let columns = &self.columns[weights];
+        // Of a cropped frame only the columns that are seen.
+        let (first, last) = columns.filter.extent();
+        let values = (last - first) * BYTES;
+        self.sum.resize(values + ROW_PADDING, 0);
+        let sum = &mut self.sum[..values];
+        let rows = self.rows[weights].tap(y);
+        self.kernel
+            .add_rows(frame.plane(plane), first * BYTES, rows, sum);
+        self.kernel
+            .add_columns::<BYTES>(&self.sum, first, columns, resized);
+    }
+
+    /// [`resize_row`](Self::resize_row) into the buffer `slot`.
+    fn resize<const BYTES: usize>(
+        &mut self,
+        frame: &Frame<'_>,
+        place: (usize, usize),
+        y: usize,
+        slot: usize,
+    ) -> &[u8] {
+        let mut resized = std::mem::take(&mut self.resized[slot]);
+        resized.resize(self.columns[place.1].filter.len() * BYTES, 0);
+        self.resize_row::<BYTES>(frame, place, y, &mut resized);
+        self.resized[slot] = resized;
+        &self.resized[slot]
+    }
+
+    /// Row `y` of the input from pixels of four bytes, three of which are the colours.
+    fn pick(
+        &mut self,
+        frame: &Frame<'_>,
+        [red, green, blue]: [usize; 3],
+        y: usize,
+        pixels: &mut [u8],
+    ) {
+        let packed = self.resize::<4>(frame, (0, 0), y, 0);
+        for (pixel, packed) in pixels.chunks_exact_mut(3).zip(packed.as_chunks::<4>().0) {
+            pixel.copy_from_slice(&[packed[red], packed[green], packed[blue]]);
+        }
     }
 }
 
@@ -140,64 +212,11 @@ fn check(frame: &Frame<'_>, geometry: &Geometry) -> Result<()> {
     Ok(())
 }
 
-/// A frame on its way to the input size.
-struct Source<'a> {
-    resizer: &'a mut Resizer,
-    frame: &'a Frame<'a>,
-    geometry: &'a Geometry,
-}
-
-impl Source<'_> {
-    /// Writes `[S, S]` pixels of a plane, read as `size` says, into `resized`.
-    fn resize<P: BytePixel>(
-        &mut self,
-        plane: usize,
-        size: PlaneSize,
-        resized: &mut Vec<u8>,
-    ) -> Result<()> {
-        let Source {
-            frame, geometry, ..
-        } = *self;
-        let side = geometry.input_size;
-        resized.resize(side as usize * side as usize * size.sample_bytes, 0);
-        // The filter's weights depend on the source position alone, so that resizing the crop's
-        // part of the source gives the very pixels that cropping the resized frame would.
-        let (left, width) = part(
-            size.columns,
-            frame.width(),
-            geometry.resized.0,
-            geometry.offset.0,
-            side,
-        );
-        let (top, height) = part(
-            size.rows,
-            frame.height(),
-            geometry.resized.1,
-            geometry.offset.1,
-            side,
-        );
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-            .use_alpha(false)
-            .crop(left, top, width, height);
-
-        let failed = |reason: String| Error::Frame {
-            width: frame.width(),
-            height: frame.height(),
-            format: frame.format().name(),
-            reason: format!("plane {plane} cannot be resized: {reason}"),
-        };
-        let rows = PlaneRows::<P>::new(frame.plane(plane), size);
-        let mut result = TypedImage::<P>::from_buffer(side, side, resized)
-            .map_err(|error| failed(error.to_string()))?;
-        self.resizer
-            .resize_typed(&rows, &mut result, &options)
-            .map_err(|error| failed(error.to_string()))
-    }
-}
-
-/// Start and length, in samples of a plane, of the part of one axis that becomes the input.
-fn part(samples: u32, pixels: u32, resized: u32, offset: u32, side: u32) -> (f64, f64) {
+/// The part of one axis of a plane that becomes the input.
+///
+/// Weights depend on the place in the source alone, so that resizing the crop's part gives the very
+/// pixels that cropping the resized frame would.
+fn part(samples: u32, pixels: u32, resized: u32, offset: u32, side: u32) -> Axis {
     // A chroma plane of an odd frame covers one pixel more than the frame: half of the last sample
     // lies outside. (Of a frame one pixel wide it is all the same.)
     let extent = if samples == pixels {
@@ -206,52 +225,10 @@ fn part(samples: u32, pixels: u32, resized: u32, offset: u32, side: u32) -> (f64
         f64::from(pixels) / 2.0
     };
     let scale = extent / f64::from(resized);
-    let start = f64::from(offset) * scale;
-    // `min`, as the sum may exceed the plane by a rounding error, which the resizer refuses.
-    let length = (extent * f64::from(side) / f64::from(resized)).min(f64::from(samples) - start);
-    (start, length)
-}
-
-/// Three of the four bytes of each pixel.
-fn pick(pixels: &mut [u8], packed: &[u8], [red, green, blue]: [usize; 3]) {
-    for (pixel, packed) in pixels.chunks_exact_mut(3).zip(packed.chunks_exact(4)) {
-        pixel.copy_from_slice(&[packed[red], packed[green], packed[blue]]);
-    }
-}
-
-/// Luma without chroma.
-fn grey(pixels: &mut [u8], luma: &[u8], color: ColorSpace) {
-    let decoder = YuvDecoder::new(color);
-    for (pixel, &y) in pixels.chunks_exact_mut(3).zip(luma) {
-        pixel.fill(decoder.grey(y));
-    }
-}
-
-/// One component of a resized plane.
-struct Samples<'a> {
-    bytes: &'a [u8],
-    step: usize,
-}
-
-impl<'a> Samples<'a> {
-    /// Every `step`-th byte, from byte `first` on.
-    fn new(bytes: &'a [u8], first: usize, step: usize) -> Samples<'a> {
-        Samples {
-            bytes: bytes.get(first..).unwrap_or_default(),
-            step,
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = u8> {
-        self.bytes.iter().copied().step_by(self.step)
-    }
-}
-
-/// Luma and chroma at the same size → RGB.
-fn decode(pixels: &mut [u8], y: Samples<'_>, u: Samples<'_>, v: Samples<'_>, color: ColorSpace) {
-    let decoder = YuvDecoder::new(color);
-    let samples = y.iter().zip(u.iter()).zip(v.iter());
-    for (pixel, ((y, u), v)) in pixels.chunks_exact_mut(3).zip(samples) {
-        pixel.copy_from_slice(&decoder.rgb(y, u, v));
+    Axis {
+        samples,
+        start: f64::from(offset) * scale,
+        length: f64::from(side) * scale,
+        resized: side,
     }
 }

@@ -38,6 +38,8 @@ pub mod network;
 pub mod overlay;
 pub mod quantization;
 pub mod track;
+#[cfg(target_arch = "x86_64")]
+mod vector;
 
 pub use checkpoint::Checkpoint;
 pub use engine::{Device, Engine, EngineKind, EngineOptions, Precision};

@@ -1,13 +1,16 @@
 //! Frame → localization: every stage in one call.
 
 use crate::checkpoint::Checkpoint;
-use crate::engine::{self, Engine, EngineDescription, EngineOptions, Output};
-use crate::error::{Error, Result};
+use crate::engine::{self, Engine, EngineOptions, Output};
+use crate::error::Result;
 use crate::frame::Frame;
 use crate::geometry::{Geometry, Resize};
 use crate::header::Header;
 use crate::input::InputBuilder;
 use crate::mask::{Binarization, BoundingBox, Component, Mask};
+pub use postprocessing::Postprocessing;
+
+mod postprocessing;
 
 /// What is done with the mask after the network, and how the frame is laid before it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,7 +26,7 @@ pub struct LocalizeOptions {
 }
 
 /// A salient object: a component of the binary mask.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Object {
     /// Its pixels in the mask.
     pub component: Component,
@@ -36,7 +39,7 @@ pub struct Object {
 }
 
 /// Where the salient objects of one frame are.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Localization {
     /// The mask over the network's input, `[S, S]`.
     pub mask: Mask,
@@ -56,6 +59,7 @@ pub struct Localizer {
     input: InputBuilder,
     pixels: Vec<u8>,
     output: Output,
+    postprocessing: Postprocessing,
 }
 
 impl Localizer {
@@ -78,6 +82,7 @@ impl Localizer {
             input: InputBuilder::default(),
             pixels: Vec::new(),
             output: Output::default(),
+            postprocessing: Postprocessing::default(),
         }
     }
 
@@ -113,67 +118,40 @@ impl Localizer {
         options: &LocalizeOptions,
         smooth: impl FnOnce(Mask) -> Mask,
     ) -> Result<Localization> {
+        let mut localization = Localization::default();
+        self.localize_into(frame, options, smooth, &mut localization)?;
+        Ok(localization)
+    }
+
+    /// [`localize_smoothed`](Localizer::localize_smoothed) into a localization whose memory is used again: with the
+    /// same one from frame to frame, nothing is allocated beside the network. After an error it holds anything.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn localize_into(
+        &mut self,
+        frame: &Frame<'_>,
+        options: &LocalizeOptions,
+        smooth: impl FnOnce(Mask) -> Mask,
+        localization: &mut Localization,
+    ) -> Result<()> {
         let size = self.header.input.size;
         let geometry = Geometry::new(options.resize, frame.width(), frame.height(), size);
         self.input.build(frame, &geometry, &mut self.pixels)?;
         self.engine.run(1, &self.pixels, &mut self.output)?;
-        Localization::from_output(
+        self.postprocessing.complete(
             &self.header,
             self.engine.description(),
             &self.output,
             &geometry,
             options,
             smooth,
+            localization,
         )
     }
 }
 
 impl Localization {
-    /// The stages after the engine: `output` is that of one picture, `smooth` what is done with its mask.
-    ///
-    /// # Errors
-    /// [`Error::Engine`], naming the `engine`, if numbers are missing or not finite.
-    pub fn from_output(
-        header: &Header,
-        engine: &EngineDescription,
-        output: &Output,
-        geometry: &Geometry,
-        options: &LocalizeOptions,
-        smooth: impl FnOnce(Mask) -> Mask,
-    ) -> Result<Localization> {
-        let failure = |reason: &str| Error::Engine {
-            engine: engine.engine.clone(),
-            reason: reason.to_owned(),
-        };
-        let side = header.mask_size();
-        if output.masks.len() != side * side {
-            return Err(failure(
-                "the mask has not the size that the model announces",
-            ));
-        }
-        let mut values = output.masks.iter().chain(&output.logits);
-        if !values.all(|value| value.is_finite()) {
-            return Err(failure(
-                "mask or logits are not numbers; the model's weights are damaged, or its \
-                 precision is too low: use precision=f32",
-            ));
-        }
-        let coarse = Mask {
-            width: side,
-            height: side,
-            values: output.masks.clone(),
-        };
-        let decoder = header.network.decoder.as_ref();
-        let upsample = decoder.map(|decoder| decoder.upsample).unwrap_or_default();
-        let mask = coarse.upsample(header.input.size as usize / side, upsample);
-        Ok(Localization::from_mask(
-            smooth(mask),
-            &output.logits,
-            geometry,
-            options,
-        ))
-    }
-
     /// The stages after the network: mask → binary mask → components → boxes in frame pixels.
     ///
     /// `logits` are those of one picture, `[classes]`; may be empty.
@@ -183,25 +161,12 @@ impl Localization {
         geometry: &Geometry,
         options: &LocalizeOptions,
     ) -> Localization {
-        let binary_mask = mask.binarize(&options.binarization);
-        // As a share, so that a share that was reported can be asked for again.
-        let pixels = (mask.width * mask.height) as f64;
-        let components = binary_mask.largest_components(options.max_objects);
-        let large = components
-            .into_iter()
-            .filter(|component| component.area as f64 / pixels >= options.min_area);
-        let object = |component: Component| Object {
-            bounding_box: geometry.box_to_frame(component.bounding_box, mask.width, mask.height),
-            confidence: mask.mean_over(&component.pixels),
-            component,
-            id: None,
-        };
-        Localization {
-            mask_mean: mask.mean(),
-            objects: large.map(object).collect(),
-            top_class: top_class(logits),
+        let mut localization = Localization {
             mask,
-        }
+            ..Localization::default()
+        };
+        Postprocessing::default().localize(logits, geometry, options, &mut localization);
+        localization
     }
 
     /// The largest object, the paper's.
@@ -218,14 +183,4 @@ impl Localization {
     pub fn confidence(&self) -> f64 {
         self.largest().map_or(0.0, |object| object.confidence)
     }
-}
-
-/// Index and softmax probability of the largest logit.
-fn top_class(logits: &[f32]) -> Option<(usize, f32)> {
-    let (class, &largest) = logits
-        .iter()
-        .enumerate()
-        .max_by(|a, b| a.1.total_cmp(b.1))?;
-    let sum: f32 = logits.iter().map(|logit| (logit - largest).exp()).sum();
-    Some((class, 1.0 / sum))
 }

@@ -76,14 +76,7 @@ impl Picture {
             data,
             stride: self.stride(index),
         });
-        Frame::new(
-            self.format,
-            self.width,
-            self.height,
-            self.color,
-            planes.collect(),
-        )
-        .unwrap()
+        Frame::new(self.format, self.width, self.height, self.color, planes).unwrap()
     }
 
     pub(crate) fn frame_mut(&mut self) -> FrameMut<'_> {
@@ -92,14 +85,7 @@ impl Picture {
             .collect();
         let planes = self.planes.iter_mut().zip(strides);
         let planes = planes.map(|(data, stride)| PlaneMut { data, stride });
-        FrameMut::new(
-            self.format,
-            self.width,
-            self.height,
-            self.color,
-            planes.collect(),
-        )
-        .unwrap()
+        FrameMut::new(self.format, self.width, self.height, self.color, planes).unwrap()
     }
 
     /// Colour of a pixel.

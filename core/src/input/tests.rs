@@ -1,7 +1,7 @@
 //! Frames of every format → input pixels.
 
 use super::*;
-use crate::frame::{ColorMatrix, Picture};
+use crate::frame::{ColorMatrix, ColorSpace, Picture};
 use crate::geometry::Resize;
 
 const BT709_FULL: ColorSpace = ColorSpace {
@@ -195,4 +195,94 @@ fn a_foreign_geometry_is_refused() {
         })
         .is_err()
     );
+}
+
+/// Noise, which shows every rounding.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let next = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..bytes).map(next).collect()
+}
+
+/// `fast_image_resize` has Pillow's filter, too, and rounds to bytes between width and height, as Pillow does.
+#[test]
+fn noise_is_resized_as_by_another_resizer_within_a_level() {
+    use fast_image_resize::images::{Image, ImageRef};
+    use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+
+    for (width, height) in [(640, 360), (225, 500), (100, 90), (31, 7)] {
+        let bytes = noise((width * height * 3) as usize);
+        let plane = crate::frame::Plane {
+            data: &bytes,
+            stride: width as usize * 3,
+        };
+        let frame = Frame::new(PixelFormat::Rgb, width, height, BT709, [plane]).unwrap();
+        let geometry = Geometry::new(Resize::Stretch, width, height, 224);
+        let mut pixels = Vec::new();
+        InputBuilder::default()
+            .build(&frame, &geometry, &mut pixels)
+            .unwrap();
+
+        let source = ImageRef::new(width, height, &bytes, PixelType::U8x3).unwrap();
+        let mut expected = Image::new(224, 224, PixelType::U8x3);
+        let bilinear = ResizeAlg::Convolution(FilterType::Bilinear);
+        Resizer::new()
+            .resize(
+                &source,
+                &mut expected,
+                &ResizeOptions::new().resize_alg(bilinear),
+            )
+            .unwrap();
+        let expected = expected.buffer();
+        assert!(
+            largest_difference(&pixels, expected) <= 1,
+            "{width}x{height}"
+        );
+        // A systematic error would hide within a level.
+        let sum = |pixels: &[u8]| pixels.iter().map(|&value| f64::from(value)).sum::<f64>();
+        let off = (sum(&pixels) - sum(expected)) / pixels.len() as f64;
+        assert!(off.abs() < 0.003, "{width}x{height}: {off}");
+    }
+}
+
+#[test]
+fn every_kernel_gives_the_same_bytes() {
+    for format in PixelFormat::ALL {
+        for (width, height) in [(301, 97), (64, 64), (63, 40), (16, 16), (1, 1)] {
+            let planes = (0..format.plane_count()).map(|plane| {
+                let size = format.plane_size(plane, width, height);
+                (
+                    noise(size.row_bytes() * size.rows as usize),
+                    size.row_bytes(),
+                )
+            });
+            let planes: Vec<_> = planes.collect();
+            let planes = planes.iter().map(|(data, stride)| crate::frame::Plane {
+                data,
+                stride: *stride,
+            });
+            let frame = Frame::new(format, width, height, BT709, planes).unwrap();
+            for resize in [Resize::Stretch, Resize::Crop] {
+                let geometry = Geometry::new(resize, width, height, 48);
+                let mut kernels = vec![Kernel::Plain, Kernel::default()];
+                #[cfg(target_arch = "x86_64")]
+                kernels.extend(crate::vector::Avx2::new().map(Kernel::Avx2));
+                let results = kernels.into_iter().map(|kernel| {
+                    let mut builder = InputBuilder {
+                        kernel,
+                        ..InputBuilder::default()
+                    };
+                    let mut pixels = Vec::new();
+                    builder.build(&frame, &geometry, &mut pixels).unwrap();
+                    pixels
+                });
+                let results: Vec<Vec<u8>> = results.collect();
+                let same = results.iter().all(|pixels| *pixels == results[0]);
+                assert!(same, "{format} {width}x{height} {resize:?}");
+            }
+        }
+    }
 }

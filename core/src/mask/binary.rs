@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Mask;
+use super::{Mask, Selection};
 
 /// The quantile rule's threshold stays inside these bounds, as the released code's does: without the
 /// upper one a mask of ones, which is relevant everywhere, would have no pixel above its threshold.
@@ -61,37 +61,45 @@ impl Mask {
     /// threshold's value none is marked: the marked share is at most the mask's mean, and a constant
     /// mask below 1 has no marked pixel at all. A mask with a NaN in it has none under either rule.
     pub fn binarize(&self, binarization: &Binarization) -> BinaryMask {
+        let mut binary_mask = BinaryMask::default();
+        self.binarize_into(binarization, &mut Selection::default(), &mut binary_mask);
+        binary_mask
+    }
+
+    /// [`binarize`](Mask::binarize) into a mask that is there already.
+    pub(crate) fn binarize_into(
+        &self,
+        binarization: &Binarization,
+        selection: &mut Selection,
+        binary_mask: &mut BinaryMask,
+    ) {
         let target = binarization.alpha * self.mean();
-        let values = match binarization.rule {
-            BinarizationRule::Quantile => match self.quantile_threshold(target) {
-                Some(threshold) => self.values.iter().map(|&value| value > threshold).collect(),
-                None => vec![false; self.values.len()],
+        let marked = &mut binary_mask.values;
+        marked.clear();
+        match binarization.rule {
+            BinarizationRule::Quantile => match self.quantile_threshold(target, selection) {
+                Some(threshold) => {
+                    marked.extend(self.values.iter().map(|&value| value > threshold))
+                }
+                None => marked.resize(self.values.len(), false),
             },
-            BinarizationRule::Mean => self
-                .values
-                .iter()
-                .map(|&value| f64::from(value) >= target)
-                .collect(),
-        };
-        BinaryMask {
-            width: self.width,
-            height: self.height,
-            values,
+            BinarizationRule::Mean => {
+                marked.extend(self.values.iter().map(|&value| f64::from(value) >= target));
+            }
         }
+        (binary_mask.width, binary_mask.height) = (self.width, self.height);
     }
 
     /// The value with a share of `marked` of the pixels above it; `None` if there is no telling.
     ///
     /// Of n values it is the k-th smallest, k = 1 + round((n - 1) (1 - `marked`)), in O(n).
-    fn quantile_threshold(&self, marked: f64) -> Option<f32> {
+    fn quantile_threshold(&self, marked: f64, selection: &mut Selection) -> Option<f32> {
         let last = self.values.len().checked_sub(1)?;
         if marked.is_nan() {
             return None;
         }
         let below = (last as f64 * (1.0 - marked.clamp(0.0, 1.0)) + 0.5) as usize;
-        let mut values = self.values.clone();
-        // A total order, so that a stray infinity or -0 cannot upset the selection.
-        let (_, &mut threshold, _) = values.select_nth_unstable_by(below, f32::total_cmp);
+        let threshold = selection.nth(&self.values, below)?;
         Some(threshold.clamp(*THRESHOLD.start(), *THRESHOLD.end()))
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A rectangle of whole pixels, half open: columns `x .. x + width`, rows `y .. y + height`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct BoundingBox {
     /// First column.
     pub x: u32,

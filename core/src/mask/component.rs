@@ -7,7 +7,7 @@
 use super::{BinaryMask, BoundingBox};
 
 /// A 4-connected region of a binary mask.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Component {
     /// Its pixels, in a mask of the same size.
     pub pixels: BinaryMask,
@@ -27,60 +27,98 @@ impl BinaryMask {
     /// The `count` 4-connected components with the most pixels, the largest first; of equal ones that which
     /// comes first in raster order.
     pub fn largest_components(&self, count: usize) -> Vec<Component> {
-        let runs = self.connected_runs();
-        let areas = areas_by_root(&runs);
-        let mut roots: Vec<usize> = (0..runs.len()).filter(|&root| areas[root] > 0).collect();
-        // Stable, so that equal ones stay in raster order.
-        roots.sort_by_key(|&root| std::cmp::Reverse(areas[root]));
-        roots.truncate(count);
-        let component = |root: usize| self.component(runs.iter().filter(|run| run.parent == root));
-        roots.into_iter().map(component).collect()
+        let mut components = Components::default();
+        components.find(self);
+        components.largest(count);
+        let component = |&root: &usize| {
+            let mut component = Component::default();
+            components.describe(root, self, &mut component);
+            component
+        };
+        components.roots().iter().map(component).collect()
     }
 
-    /// The component that these runs make; there is at least one.
-    fn component<'a>(&self, runs: impl Iterator<Item = &'a Run>) -> Component {
-        let mut values = vec![false; self.values.len()];
-        let (mut left, mut right) = (self.width, 0);
-        let (mut top, mut bottom) = (self.height, 0);
-        let mut area = 0;
-        for run in runs {
-            values[run.row * self.width..][run.start..run.end].fill(true);
+    /// Number of pixels of every 4-connected component, in raster order of their first pixels.
+    pub fn component_areas(&self) -> Vec<usize> {
+        let mut components = Components::default();
+        components.find(self);
+        components.areas.retain(|&area| area > 0);
+        components.areas
+    }
+}
+
+/// Finds the components of a binary mask; keeps its buffers from mask to mask.
+#[derive(Debug, Default)]
+pub(crate) struct Components {
+    /// All runs in raster order.
+    runs: Vec<Run>,
+    /// For every run the area of the component of which it is the root, else 0.
+    areas: Vec<usize>,
+    /// Components by their roots, the largest first.
+    roots: Vec<usize>,
+}
+
+impl Components {
+    /// Finds those of `mask`.
+    pub(crate) fn find(&mut self, mask: &BinaryMask) {
+        self.connect(mask);
+        self.areas.clear();
+        self.areas.resize(self.runs.len(), 0);
+        for run in &self.runs {
+            self.areas[run.parent] += run.end - run.start;
+        }
+    }
+
+    /// Looks for the `count` largest; of equal ones for that which comes first in raster order.
+    pub(crate) fn largest(&mut self, count: usize) {
+        let Components { areas, roots, .. } = self;
+        roots.clear();
+        roots.extend((0..areas.len()).filter(|&root| areas[root] > 0));
+        // By root as well, which is the raster order.
+        roots.sort_unstable_by_key(|&root| (std::cmp::Reverse(areas[root]), root));
+        roots.truncate(count);
+    }
+
+    /// What [`largest`](Components::largest) has found last.
+    pub(crate) fn roots(&self) -> &[usize] {
+        &self.roots
+    }
+
+    /// Number of pixels of a component.
+    pub(crate) fn area(&self, root: usize) -> usize {
+        self.areas[root]
+    }
+
+    /// Writes pixels, area and box of a component of `mask`.
+    pub(crate) fn describe(&self, root: usize, mask: &BinaryMask, component: &mut Component) {
+        let pixels = &mut component.pixels;
+        (pixels.width, pixels.height) = (mask.width, mask.height);
+        pixels.values.clear();
+        pixels.values.resize(mask.values.len(), false);
+        let (mut left, mut right) = (mask.width, 0);
+        let (mut top, mut bottom) = (mask.height, 0);
+        for run in self.runs.iter().filter(|run| run.parent == root) {
+            pixels.values[run.row * mask.width..][run.start..run.end].fill(true);
             (left, right) = (left.min(run.start), right.max(run.end));
             (top, bottom) = (top.min(run.row), bottom.max(run.row + 1));
-            area += run.end - run.start;
         }
-        let bounding_box = BoundingBox {
+        component.area = self.areas[root];
+        component.bounding_box = BoundingBox {
             x: left as u32,
             y: top as u32,
             width: (right - left) as u32,
             height: (bottom - top) as u32,
         };
-        let pixels = BinaryMask {
-            width: self.width,
-            height: self.height,
-            values,
-        };
-        Component {
-            pixels,
-            area,
-            bounding_box,
-        }
     }
 
-    /// Number of pixels of every 4-connected component, in raster order of their first pixels.
-    pub fn component_areas(&self) -> Vec<usize> {
-        let mut areas = areas_by_root(&self.connected_runs());
-        areas.retain(|&area| area > 0);
-        areas
-    }
-
-    /// All runs in raster order, each with the root of its component as parent: the component's
-    /// first run.
-    fn connected_runs(&self) -> Vec<Run> {
-        let mut runs: Vec<Run> = Vec::new();
+    /// Lists the runs, each with the root of its component as parent: the component's first run.
+    fn connect(&mut self, mask: &BinaryMask) {
+        let runs = &mut self.runs;
+        runs.clear();
         let mut above = 0..0;
         // `max`: a mask without columns has no rows, and chunks of nothing would panic.
-        for (row, values) in self.values.chunks_exact(self.width.max(1)).enumerate() {
+        for (row, values) in mask.values.chunks_exact(mask.width.max(1)).enumerate() {
+            let values: &[u8] = bytemuck::cast_slice(values);
             let first = runs.len();
             let mut end = 0;
             while let Some(start) = position(values, end, true) {
@@ -100,7 +138,7 @@ impl BinaryMask {
                     if runs[other].start >= end {
                         break;
                     }
-                    join(&mut runs, other, index);
+                    join(runs, other, index);
                 }
             }
             above = first..runs.len();
@@ -109,11 +147,11 @@ impl BinaryMask {
         for index in 0..runs.len() {
             runs[index].parent = runs[runs[index].parent].parent;
         }
-        runs
     }
 }
 
 /// Marked pixels next to each other: columns `start .. end` of `row`.
+#[derive(Debug)]
 struct Run {
     row: usize,
     start: usize,
@@ -122,10 +160,19 @@ struct Run {
     parent: usize,
 }
 
-/// First index from `from` on with this value.
-fn position(values: &[bool], from: usize, value: bool) -> Option<usize> {
-    let offset = values[from..].iter().position(|&other| other == value)?;
-    Some(from + offset)
+/// First index from `from` on with this value; the bytes are 1 or 0.
+fn position(values: &[u8], from: usize, value: bool) -> Option<usize> {
+    // Eight at a time: what differs from the other value is not 0.
+    let other = u64::from_ne_bytes([u8::from(!value); 8]);
+    let (words, rest) = values[from..].as_chunks::<8>();
+    for (index, &word) in words.iter().enumerate() {
+        let found = u64::from_le_bytes(word) ^ other;
+        if found != 0 {
+            return Some(from + 8 * index + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let offset = rest.iter().position(|&byte| byte == u8::from(value))?;
+    Some(values.len() - rest.len() + offset)
 }
 
 /// Makes one component of those of runs `a` and `b`. The root that comes first in raster order stays
@@ -142,15 +189,6 @@ fn root(runs: &mut [Run], mut index: usize) -> usize {
         index = runs[index].parent;
     }
     index
-}
-
-/// For every run the area of the component of which it is the root, else 0. Needs roots as parents.
-fn areas_by_root(runs: &[Run]) -> Vec<usize> {
-    let mut areas = vec![0; runs.len()];
-    for run in runs {
-        areas[run.parent] += run.end - run.start;
-    }
-    areas
 }
 
 #[cfg(test)]

@@ -14,10 +14,15 @@
 mod binary;
 mod bounding_box;
 mod component;
+mod selection;
+mod upsampling;
 
 pub use binary::{Binarization, BinarizationRule, BinaryMask};
 pub use bounding_box::BoundingBox;
 pub use component::Component;
+pub(crate) use component::Components;
+pub(crate) use selection::Selection;
+pub(crate) use upsampling::Upsampling;
 
 use crate::network::Upsample;
 
@@ -52,13 +57,16 @@ impl Mask {
     /// Mean of the values where `region`, of the same size, is true; 0 if it is true nowhere. Values
     /// outside do not matter, NaN neither.
     pub fn mean_over(&self, region: &BinaryMask) -> f64 {
-        let mut sum = 0.0;
-        let mut area = 0_usize;
-        for (&value, &inside) in self.values.iter().zip(&region.values) {
-            sum += f64::from(if inside { value } else { 0.0 });
-            area += usize::from(inside);
+        let mut lanes = [0.0; 8];
+        let (values, last_values) = self.values.as_chunks::<8>();
+        let (inside, last_inside) = region.values.as_chunks::<8>();
+        for (values, inside) in values.iter().zip(inside) {
+            add(&mut lanes, &masked(values, inside));
         }
-        sum / area.max(1) as f64
+        for ((lane, &value), &inside) in lanes.iter_mut().zip(last_values).zip(last_inside) {
+            *lane += f64::from(if inside { value } else { 0.0 });
+        }
+        lanes.iter().sum::<f64>() / region.area().max(1) as f64
     }
 
     /// The same mask with `factor` times as many columns and rows.
@@ -67,86 +75,22 @@ impl Mask {
     /// (x + ½) / `factor` - ½ in the input, and outside the outermost centres nothing is extrapolated.
     /// A factor of 0 gives a mask without pixels.
     pub fn upsample(&self, factor: usize, mode: Upsample) -> Mask {
-        let (width, height) = (self.width * factor, self.height * factor);
-        let mut values = Vec::with_capacity(width * height);
-        match mode {
-            Upsample::Nearest => {
-                for row in self.rows() {
-                    let first = values.len();
-                    values.extend(
-                        row.iter()
-                            .flat_map(|&value| std::iter::repeat_n(value, factor)),
-                    );
-                    for _ in 1..factor {
-                        values.extend_from_within(first..first + width);
-                    }
-                }
-            }
-            Upsample::Bilinear => {
-                // Columns first, while there are few rows.
-                let columns = Blend::all(self.width, factor);
-                let wide: Vec<f32> = self
-                    .rows()
-                    .flat_map(|row| {
-                        columns
-                            .iter()
-                            .map(|blend| blend.of(row[blend.low], row[blend.high]))
-                    })
-                    .collect();
-                let row = |index: usize| &wide[index * width..][..width];
-                for blend in Blend::all(self.height, factor) {
-                    let pairs = row(blend.low).iter().zip(row(blend.high));
-                    values.extend(pairs.map(|(&low, &high)| blend.of(low, high)));
-                }
-            }
-        }
-        Mask {
-            width,
-            height,
-            values,
-        }
+        let mut mask = Mask::default();
+        let size = (self.width, self.height);
+        Upsampling::default().upsample(&self.values, size, factor, mode, &mut mask);
+        mask
     }
+}
 
-    fn rows(&self) -> impl Iterator<Item = &[f32]> {
-        // `max`: a mask without columns has no rows, and chunks of nothing would panic.
-        self.values.chunks_exact(self.width.max(1))
-    }
+/// The values where `inside` is true, elsewhere 0.
+fn masked(values: &[f32; 8], inside: &[bool; 8]) -> [f32; 8] {
+    std::array::from_fn(|at| if inside[at] { values[at] } else { 0.0 })
 }
 
 /// Adds each value to the lane at its place.
 fn add(lanes: &mut [f64; 8], values: &[f32]) {
     for (lane, &value) in lanes.iter_mut().zip(values) {
         *lane += f64::from(value);
-    }
-}
-
-/// How one output row or column is blended from two neighbours in the input.
-struct Blend {
-    low: usize,
-    high: usize,
-    /// Weight of `high`, in [0, 1).
-    weight: f32,
-}
-
-impl Blend {
-    /// The blends of all `length * factor` output rows or columns.
-    fn all(length: usize, factor: usize) -> Vec<Blend> {
-        let position = |index| ((index as f32 + 0.5) / factor as f32 - 0.5).max(0.0);
-        let blend = |position: f32| {
-            let low = position as usize;
-            Blend {
-                low,
-                high: (low + 1).min(length - 1),
-                weight: position - low as f32,
-            }
-        };
-        (0..length * factor)
-            .map(|index| blend(position(index)))
-            .collect()
-    }
-
-    fn of(&self, low: f32, high: f32) -> f32 {
-        (1.0 - self.weight) * low + self.weight * high
     }
 }
 

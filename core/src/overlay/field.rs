@@ -16,12 +16,24 @@ struct Tap {
     weight: u16,
 }
 
-/// A row of the mask, spread over the columns.
+/// Columns of the frame between the same two of the mask.
+#[derive(Debug)]
+struct Stretch {
+    begin: usize,
+    end: usize,
+    first: usize,
+    second: usize,
+}
+
+/// A row of the mask, spread over the columns, with [`LANES`] values of no meaning behind it.
 #[derive(Debug, Default)]
 struct Spread {
     row: Option<usize>,
     levels: Vec<u8>,
 }
+
+/// Columns that are computed at once; more than a stretch has are overwritten by the next.
+const LANES: usize = 16;
 
 /// A mask of levels 0 to 255, laid over an area of a frame.
 #[derive(Debug, Default)]
@@ -31,7 +43,9 @@ pub(super) struct Field {
     mask_width: usize,
     /// First row of the area.
     top: usize,
-    columns: Vec<Tap>,
+    stretches: Vec<Stretch>,
+    /// Of every column, and [`LANES`] more.
+    weights: Vec<u16>,
     rows: Vec<Tap>,
     spread: [Spread; 2],
 }
@@ -50,11 +64,28 @@ impl Field {
         self.mask_width = width;
         self.top = area.rows.start;
         let input = f64::from(geometry.input_size);
-        self.columns.clear();
-        self.columns.extend(area.columns.clone().map(|x| {
+        self.stretches.clear();
+        self.weights.clear();
+        for (column, x) in area.columns.clone().enumerate() {
             let (x, _) = geometry.point_to_input(x as f64 + 0.5, 0.0);
-            Tap::new(x / input, width)
-        }));
+            let Tap {
+                first,
+                second,
+                weight,
+            } = Tap::new(x / input, width);
+            self.weights.push(weight);
+            match self.stretches.last_mut() {
+                Some(last) if last.first == first => last.end = column + 1,
+                _ => self.stretches.push(Stretch {
+                    begin: column,
+                    end: column + 1,
+                    first,
+                    second,
+                }),
+            }
+        }
+        let padded = area.columns.len() + LANES;
+        self.weights.resize(padded, 0);
         self.rows.clear();
         self.rows.extend(area.rows.clone().map(|y| {
             let (_, y) = geometry.point_to_input(0.0, y as f64 + 0.5);
@@ -62,13 +93,30 @@ impl Field {
         }));
         for spread in &mut self.spread {
             spread.row = None;
-            spread.levels.resize(self.columns.len(), 0);
+            spread.levels.resize(padded, 0);
         }
     }
 
     /// Writes the levels of the area's pixels in row `y` of the frame, a row of the area. Rows are
     /// cheapest from top to bottom.
     pub(super) fn row(&mut self, y: usize, levels: &mut [u8]) {
+        #[cfg(target_arch = "x86_64")]
+        if crate::vector::Avx2::new().is_some() {
+            #[allow(unsafe_code)]
+            // SAFETY: the CPU has AVX2.
+            return unsafe { self.row_avx2(y, levels) };
+        }
+        self.row_plain(y, levels);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn row_avx2(&mut self, y: usize, levels: &mut [u8]) {
+        self.row_plain(y, levels);
+    }
+
+    #[inline(always)]
+    fn row_plain(&mut self, y: usize, levels: &mut [u8]) {
         let Tap {
             first,
             second,
@@ -85,6 +133,7 @@ impl Field {
         }
     }
 
+    #[inline(always)]
     fn spread_row(&mut self, index: usize, row: usize) {
         let spread = &mut self.spread[index];
         if spread.row == Some(row) {
@@ -92,8 +141,21 @@ impl Field {
         }
         spread.row = Some(row);
         let mask = &self.mask[row * self.mask_width..][..self.mask_width];
-        for (level, tap) in spread.levels.iter_mut().zip(&self.columns) {
-            *level = mix(mask[tap.first], mask[tap.second], tap.weight);
+        for stretch in &self.stretches {
+            let (first, second) = (mask[stretch.first], mask[stretch.second]);
+            let mut begin = stretch.begin;
+            while begin < stretch.end {
+                // Arrays of a fixed size become one vector; there are always so many, see `lay`.
+                let levels = spread.levels[begin..].first_chunk_mut::<LANES>();
+                let weights = self.weights[begin..].first_chunk::<LANES>();
+                let (Some(levels), Some(weights)) = (levels, weights) else {
+                    return;
+                };
+                for (level, &weight) in levels.iter_mut().zip(weights) {
+                    *level = mix(first, second, weight);
+                }
+                begin += LANES;
+            }
         }
     }
 }
@@ -114,7 +176,7 @@ impl Tap {
 }
 
 /// `weight` / 256 of `second`, the rest of `first`. Fits 16 bits: 255 * 256 + 128.
-#[inline]
+#[inline(always)]
 fn mix(first: u8, second: u8, weight: u16) -> u8 {
     ((u16::from(first) * (256 - weight) + u16::from(second) * weight + 128) >> 8) as u8
 }

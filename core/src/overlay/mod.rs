@@ -156,11 +156,7 @@ fn draw_mask(
     [upper, lower]: &mut [Vec<u8>; 2],
 ) {
     let area = canvas.drawable().clone();
-    // Float to integer saturates, which also clips what is not in [0, 1].
-    let levels = mask
-        .values
-        .iter()
-        .map(|value| (value * 255.0).round() as u8);
+    let levels = mask.values.iter().map(|&value| level(value));
     field.lay(levels, (mask.width, mask.height), geometry, &area);
     for y in area.rows.clone().step_by(2) {
         upper.resize(area.columns.len(), 0);
@@ -172,6 +168,15 @@ fn draw_mask(
         }
         canvas.paint((area.columns.start, y), upper, lower);
     }
+}
+
+/// 0 to 255 for a value in [0, 1]; others are clipped to that, NaN gives 0.
+fn level(value: f32) -> u8 {
+    // Neither `clamp`, which keeps NaN, nor `round`, which is a call on CPUs without SSE 4.1: from 2^23 on the last
+    // bits of a float are a whole number.
+    #[allow(clippy::manual_clamp)]
+    let position = (value * 255.0).max(0.0).min(255.0);
+    (position + 8_388_608.0).to_bits() as u8
 }
 
 fn check_geometry(frame: &FrameMut<'_>, geometry: &Geometry) -> Result<()> {

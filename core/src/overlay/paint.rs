@@ -49,7 +49,24 @@ impl<'a, 'frame> Canvas<'a, 'frame> {
     ///
     /// # Panics
     /// If the rows do not lie in the drawable part.
-    pub(super) fn paint(&mut self, (x, y): (usize, usize), upper: &[u8], lower: &[u8]) {
+    pub(super) fn paint(&mut self, place: (usize, usize), upper: &[u8], lower: &[u8]) {
+        #[cfg(target_arch = "x86_64")]
+        if crate::vector::Avx2::new().is_some() {
+            #[allow(unsafe_code)]
+            // SAFETY: the CPU has AVX2.
+            return unsafe { self.paint_avx2(place, upper, lower) };
+        }
+        self.paint_plain(place, upper, lower);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn paint_avx2(&mut self, place: (usize, usize), upper: &[u8], lower: &[u8]) {
+        self.paint_plain(place, upper, lower);
+    }
+
+    #[inline(always)]
+    fn paint_plain(&mut self, (x, y): (usize, usize), upper: &[u8], lower: &[u8]) {
         let Canvas {
             frame,
             palette,
@@ -60,49 +77,116 @@ impl<'a, 'frame> Canvas<'a, 'frame> {
         let rows = [(y, upper), (y + 1, lower)];
         for (y, levels) in rows.into_iter().filter(|(_, levels)| !levels.is_empty()) {
             let row = frame.row_mut(0, y);
-            let inks = levels.iter().map(|&level| *palette.ink(level));
             match format {
                 PixelFormat::Gray8 | PixelFormat::Nv12 | PixelFormat::I420 => {
-                    mix::<1>(&mut row[x..], inks);
+                    mix(&mut row[x..], levels, palette, |ink| [ink[0]]);
                 }
-                PixelFormat::Yuy2 => mix::<4>(&mut row[2 * x..], pixel_pairs(levels, palette)),
-                PixelFormat::Rgb | PixelFormat::Bgr => mix::<3>(&mut row[3 * x..], inks),
-                _ => mix::<4>(&mut row[4 * x..], inks),
+                PixelFormat::Yuy2 => mix_pairs(&mut row[2 * x..], levels, palette),
+                PixelFormat::Rgb | PixelFormat::Bgr => {
+                    mix_triples(&mut row[3 * x..], levels, palette);
+                }
+                _ => mix(&mut row[4 * x..], levels, palette, |ink| *ink),
             }
         }
         if !matches!(format, PixelFormat::Nv12 | PixelFormat::I420) {
             return;
         }
         mean_of_blocks(upper, if lower.is_empty() { upper } else { lower }, blocks);
-        let inks = || blocks.iter().map(|&level| *palette.ink(level));
         if format == PixelFormat::Nv12 {
-            mix::<2>(
-                &mut frame.row_mut(1, y / 2)[x..],
-                inks().map(|ink| ink.places([1, 2, 0, 0])),
-            );
+            let row = &mut frame.row_mut(1, y / 2)[x..];
+            mix(row, blocks, palette, |ink| [ink[1], ink[2]]);
         } else {
             for plane in [1, 2] {
-                let ink = inks().map(|ink| ink.places([plane; 4]));
-                mix::<1>(&mut frame.row_mut(plane, y / 2)[x / 2..], ink);
+                let row = &mut frame.row_mut(plane, y / 2)[x / 2..];
+                mix(row, blocks, palette, |ink| [ink[plane]]);
             }
         }
     }
 }
 
-/// Inks for `Y0 U Y1 V`. Of an odd row the last Y1 is padding and stays.
-fn pixel_pairs(levels: &[u8], palette: &Palette) -> impl Iterator<Item = Ink> {
-    levels.chunks(2).map(|pair| {
-        let (first, last) = (palette.ink(pair[0]), palette.ink(pair[pair.len() - 1]));
-        let both = palette.ink(pair[0].midpoint(pair[pair.len() - 1]));
-        let share_of_last = if pair.len() == 2 { last.share[0] } else { 0 };
-        Ink {
-            color: [first.color[0], both.color[1], last.color[0], both.color[2]],
-            share: [first.share[0], both.share[1], share_of_last, both.share[2]],
+/// Pixels, or pairs of them, whose inks are looked up before they are mixed in: the one goes pixel by pixel, the
+/// other in vectors.
+const BLOCK: usize = 64;
+
+/// Mixes the ink of each level into `BYTES` bytes of a row.
+#[inline(always)]
+fn mix<const BYTES: usize>(
+    row: &mut [u8],
+    levels: &[u8],
+    palette: &Palette,
+    places: impl Fn(&Ink) -> [u16; BYTES],
+) {
+    let mut inks = [[0; BYTES]; BLOCK];
+    let blocks = row.chunks_mut(BLOCK * BYTES).zip(levels.chunks(BLOCK));
+    for (bytes, levels) in blocks {
+        if palette.is_clear() && is_zero(levels) {
+            continue;
         }
-    })
+        for (ink, &level) in inks.iter_mut().zip(levels) {
+            *ink = places(palette.ink(level));
+        }
+        mix_inks(bytes, &inks.as_flattened()[..levels.len() * BYTES]);
+    }
+}
+
+/// [`mix`] into a row of three bytes a pixel.
+#[inline(always)]
+fn mix_triples(row: &mut [u8], levels: &[u8], palette: &Palette) {
+    let mut inks = [0; 3 * BLOCK + 1];
+    for (bytes, levels) in row.chunks_mut(BLOCK * 3).zip(levels.chunks(BLOCK)) {
+        if palette.is_clear() && is_zero(levels) {
+            continue;
+        }
+        // Whole inks, of which the next one covers the place that is of no use: one load and one store each.
+        for (at, &level) in levels.iter().enumerate().take(BLOCK) {
+            inks[3 * at..3 * at + 4].copy_from_slice(palette.ink(level));
+        }
+        mix_inks(bytes, &inks[..levels.len() * 3]);
+    }
+}
+
+/// [`mix`] into a row of `Y0 U Y1 V`. Of an odd row the last Y1 is padding and stays.
+#[inline(always)]
+fn mix_pairs(row: &mut [u8], levels: &[u8], palette: &Palette) {
+    let mut inks = [[0; 4]; BLOCK];
+    for (bytes, levels) in row.chunks_mut(BLOCK * 4).zip(levels.chunks(BLOCK * 2)) {
+        if palette.is_clear() && is_zero(levels) {
+            continue;
+        }
+        let (pairs, last) = levels.as_chunks::<2>();
+        for (ink, &[left, right]) in inks.iter_mut().zip(pairs) {
+            let both = palette.ink(left.midpoint(right));
+            *ink = [
+                palette.ink(left)[0],
+                both[1],
+                palette.ink(right)[0],
+                both[2],
+            ];
+        }
+        if let ([level], Some(ink)) = (last, inks.get_mut(pairs.len())) {
+            let [y, u, v, _] = *palette.ink(*level);
+            *ink = [y, u, 0, v];
+        }
+        mix_inks(bytes, &inks.as_flattened()[..levels.len().div_ceil(2) * 4]);
+    }
+}
+
+/// Without an early end, so that vectors can look.
+#[inline(always)]
+fn is_zero(levels: &[u8]) -> bool {
+    levels.iter().fold(0, |any, &level| any | level) == 0
+}
+
+/// Mixes one place of an ink into each byte.
+#[inline(always)]
+fn mix_inks(bytes: &mut [u8], inks: &[u16]) {
+    for (byte, &ink) in bytes.iter_mut().zip(inks) {
+        *byte = mixed(*byte, ink as u8, (ink >> 8) as u8);
+    }
 }
 
 /// Mean level of each 2x2 block. At an odd edge the block has one column.
+#[inline(always)]
 fn mean_of_blocks(upper: &[u8], lower: &[u8], blocks: &mut Vec<u8>) {
     let mean = |corners: [u8; 4]| ((corners.map(u16::from).iter().sum::<u16>() + 2) / 4) as u8;
     let ((upper, upper_end), (lower, lower_end)) = (upper.as_chunks(), lower.as_chunks());
@@ -121,35 +205,8 @@ fn mean_of_blocks(upper: &[u8], lower: &[u8], blocks: &mut Vec<u8>) {
     );
 }
 
-/// Mixes an ink into each `BYTES` bytes of a row, for as long as there are inks.
-fn mix<const BYTES: usize>(row: &mut [u8], mut inks: impl Iterator<Item = Ink>) {
-    // Looking inks up goes pixel by pixel, mixing them goes in vectors: hence in blocks.
-    const BLOCK: usize = 64;
-    let (mut colors, mut shares) = ([[0; BYTES]; BLOCK], [[0; BYTES]; BLOCK]);
-    for block in row.chunks_mut(BLOCK * BYTES) {
-        let mut filled = 0;
-        for (color, share) in colors.iter_mut().zip(&mut shares) {
-            let Some(ink) = inks.next() else { break };
-            color.copy_from_slice(&ink.color[..BYTES]);
-            share.copy_from_slice(&ink.share[..BYTES]);
-            filled += BYTES;
-        }
-        let values = &mut block[..filled];
-        let (colors, shares) = (
-            &colors.as_flattened()[..filled],
-            &shares.as_flattened()[..filled],
-        );
-        for ((value, &color), &share) in values.iter_mut().zip(colors).zip(shares) {
-            *value = mixed(*value, color, share);
-        }
-        if filled < BLOCK * BYTES {
-            break;
-        }
-    }
-}
-
 /// `share` / 255 of `color`, the rest of `value`, rounded. Exact at both ends, and fits 16 bits.
-#[inline]
+#[inline(always)]
 fn mixed(value: u8, color: u8, share: u8) -> u8 {
     let (value, color, share) = (u16::from(value), u16::from(color), u16::from(share));
     let sum = value * (255 - share) + color * share + 128;

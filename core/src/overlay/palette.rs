@@ -2,29 +2,19 @@
 
 use crate::frame::{ColorSpace, PixelFormat};
 
-/// A colour and how much of it is mixed into a pixel, 0 to 255.
+/// A colour and how much of it is mixed into a pixel.
 ///
-/// The four places are the bytes of a packed RGB pixel in their order, or Y, U, V and nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Ink {
-    pub(super) color: [u8; 4],
-    pub(super) share: [u8; 4],
-}
-
-impl Ink {
-    /// The ink with its places chosen anew.
-    #[inline]
-    pub(super) fn places(&self, places: [usize; 4]) -> Ink {
-        Ink {
-            color: places.map(|place| self.color[place]),
-            share: places.map(|place| self.share[place]),
-        }
-    }
-}
+/// The four places are the bytes of a packed RGB pixel in their order, or Y, U, V and nothing. Each holds the
+/// value in its lower byte and its share, 0 to 255, in the upper one, so that vectors get both at once.
+pub(super) type Ink = [u16; 4];
 
 /// One [`Ink`] for every level.
 #[derive(Debug, Clone)]
-pub(super) struct Palette([Ink; 256]);
+pub(super) struct Palette {
+    inks: [Ink; 256],
+    /// Whether level 0 leaves pixels as they are.
+    clear: bool,
+}
 
 impl Palette {
     /// One colour, whose share grows with the level up to `opacity`.
@@ -55,26 +45,32 @@ impl Palette {
     /// The ink of a level.
     #[inline]
     pub(super) fn ink(&self, level: u8) -> &Ink {
-        &self.0[usize::from(level)]
+        &self.inks[usize::from(level)]
+    }
+
+    /// Whether levels that are all 0 leave pixels as they are.
+    pub(super) fn is_clear(&self) -> bool {
+        self.clear
     }
 
     /// `ink` gives RGB and its share in [0, 1] for levels in [0, 1].
     fn new(format: PixelFormat, space: ColorSpace, ink: impl Fn(f32) -> ([u8; 3], f32)) -> Palette {
-        let mut inks = [Ink::default(); 256];
+        let mut inks = [[0; 4]; 256];
         for (level, entry) in inks.iter_mut().enumerate() {
             let (rgb, share) = ink(level as f32 / 255.0);
             let share = (share.clamp(0.0, 1.0) * 255.0).round() as u8;
+            let share = u16::from(share) << 8;
             let (values, places) = match format.packed_rgb() {
                 Some(packed) => (rgb, packed.offsets),
                 None => (space.yuv_from_rgb(rgb), [0, 1, 2]),
             };
             // The places that are not named, alpha or nothing, keep a share of 0.
             for (value, place) in values.into_iter().zip(places) {
-                entry.color[place] = value;
-                entry.share[place] = share;
+                entry[place] = share | u16::from(value);
             }
         }
-        Palette(inks)
+        let clear = inks[0].iter().all(|place| place >> 8 == 0);
+        Palette { inks, clear }
     }
 }
 
@@ -119,16 +115,20 @@ mod tests {
     #[test]
     fn a_tint_has_its_bytes_in_the_order_of_the_format_and_leaves_alpha() {
         let palette = Palette::tint(PixelFormat::Abgr, ColorSpace::default(), [9, 99, 200], 1.0);
-        assert_eq!(palette.ink(255).color, [0, 200, 99, 9]);
-        assert_eq!(palette.ink(255).share, [0, 255, 255, 255]);
-        assert_eq!(palette.ink(0).share, [0; 4]);
+        assert_eq!(
+            palette.ink(255),
+            &[0, 0xff00 | 200, 0xff00 | 99, 0xff00 | 9]
+        );
+        assert_eq!(palette.ink(0).map(|place| place >> 8), [0; 4]);
+        assert!(palette.is_clear());
+        assert!(!Palette::heat(PixelFormat::Nv12, ColorSpace::default(), 0.5).is_clear());
     }
 
     #[test]
     fn opacity_out_of_range_is_clipped_and_nan_draws_nothing() {
         for (opacity, expected) in [(-1.0, 0), (7.0, 255), (f32::NAN, 0)] {
             let palette = Palette::tint(PixelFormat::Rgb, ColorSpace::default(), [1; 3], opacity);
-            assert_eq!(palette.ink(255).share[0], expected, "opacity {opacity}");
+            assert_eq!(palette.ink(255)[0] >> 8, expected, "opacity {opacity}");
         }
     }
 }

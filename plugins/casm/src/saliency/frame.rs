@@ -109,8 +109,7 @@ impl FrameLayout {
                     data: unsafe { std::slice::from_raw_parts(data, len) },
                     stride,
                 }
-            })
-            .collect();
+            });
         work(&Frame::new(
             self.format,
             self.width(),
@@ -141,16 +140,13 @@ impl FrameLayout {
                 self.unusable("its planes share memory, so nothing can be drawn".to_owned())
             );
         }
-        let planes = planes
-            .into_iter()
-            .map(|Mapped { data, len, stride }| {
-                // SAFETY: as in `read`; mapped for writing, and the planes do not overlap.
-                PlaneMut {
-                    data: unsafe { std::slice::from_raw_parts_mut(data, len) },
-                    stride,
-                }
-            })
-            .collect();
+        let planes = planes.into_iter().map(|Mapped { data, len, stride }| {
+            // SAFETY: as in `read`; mapped for writing, and the planes do not overlap.
+            PlaneMut {
+                data: unsafe { std::slice::from_raw_parts_mut(data, len) },
+                stride,
+            }
+        });
         work(&mut FrameMut::new(
             self.format,
             self.width(),

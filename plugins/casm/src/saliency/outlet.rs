@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use casm_core::engine::Output;
+use casm_core::localizer::Postprocessing;
 use casm_core::overlay::{Overlay, OverlayMode};
 use casm_core::track::{MaskAverage, Tracker};
-use casm_core::{Localization, Result};
+use casm_core::Result;
 
 use super::finding::Finding;
 use super::frame::FrameLayout;
@@ -17,6 +18,7 @@ use super::settings::Settings;
 /// What a stream remembers of its results. Frames come here in their order, in whatever thread pushes them.
 #[derive(Default)]
 pub struct Outlet {
+    postprocessing: Postprocessing,
     overlay: Overlay,
     last: Option<Finding>,
     /// That of the last result: averages and tracks do not go on from one model to another.
@@ -68,13 +70,17 @@ impl Outlet {
             self.model = Some(model.clone());
         }
         let smooth = |mask| self.average.add(mask, settings.mask_smoothing);
-        let mut localization = Localization::from_output(
+        // Its memory is used again.
+        let last = self.last.take().map(|last| last.localization);
+        let mut localization = last.unwrap_or_default();
+        self.postprocessing.complete(
             model.header(),
             model.description(),
             output,
             &inquiry.geometry,
             &inquiry.options,
             smooth,
+            &mut localization,
         )?;
         if self.average.was_cut() {
             self.tracker.forget();

@@ -1,0 +1,136 @@
+//! Many frames, and the memory meanwhile.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use casm_tests::gst::{named, pipeline};
+use casm_tests::soak::{count, report};
+use gst::prelude::*;
+
+/// Name and pipeline; `FRAMES` becomes the number.
+const PIPELINES: [(&str, &str); 3] = [
+    (
+        "NV12, contour",
+        "videotestsrc pattern=ball num-buffers=FRAMES ! video/x-raw,format=NV12,width=320,height=240 ! \
+         casmesaliency name=c overlay=contour ! fakesink",
+    ),
+    (
+        "RGB, every second frame, objects with numbers, messages, heat map, two threads",
+        "videotestsrc pattern=ball num-buffers=FRAMES ! video/x-raw,format=RGB,width=322,height=181 ! queue ! \
+         casmesaliency name=c overlay=heatmap inference-interval=2 max-objects=4 tracking=true mask-smoothing=0.5 \
+         post-messages=true ! queue ! fakesink",
+    ),
+    (
+        "I420 through a tee, thresholded at the mean, converted, two branches",
+        "videotestsrc pattern=smpte num-buffers=FRAMES ! video/x-raw,format=I420,width=480,height=270 ! tee name=t \
+         t. ! queue ! casmesaliency name=c binarization=mean overlay=box ! videoconvert ! video/x-raw,format=BGRx ! fakesink \
+         t. ! queue ! fakesink",
+    ),
+];
+
+/// Share of the frames that count as warm-up: allocators and thread pools get what they keep.
+const WARM_UP: f64 = 0.25;
+
+/// Most that memory may grow in all frames after warm-up, as the slope tells. A leak of 50 bytes a frame makes more
+/// in 100,000 frames.
+const TOLERANCE_KIB: f64 = 4096.0;
+
+/// Longest time without a frame.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Resident memory of this process in KiB.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().nth(1))
+        .and_then(|number| number.parse().ok())
+        .expect("a line on resident memory")
+}
+
+/// Slope of a line through the points by least squares, and its standard error.
+fn slope(points: &[(f64, f64)]) -> (f64, f64) {
+    let count = points.len() as f64;
+    let mean = |value: fn(&(f64, f64)) -> f64| points.iter().map(value).sum::<f64>() / count;
+    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    let spread: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
+    let together: f64 = points
+        .iter()
+        .map(|point| (point.0 - x) * (point.1 - y))
+        .sum();
+    let slope = together / spread;
+    let residual = |point: &(f64, f64)| (point.1 - y - slope * (point.0 - x)).powi(2);
+    let rest: f64 = points.iter().map(residual).sum();
+    (slope, (rest / (count - 2.0) / spread).sqrt())
+}
+
+#[test]
+fn memory_does_not_grow_with_frames() {
+    let frames = count("CASM_SOAK_FRAMES", 60);
+    for (name, description) in PIPELINES {
+        let playing = pipeline(&description.replace("FRAMES", &frames.to_string()));
+        let step = (frames / 200).max(1);
+        let (done, points) = (
+            Arc::new(AtomicU64::new(0)),
+            Arc::new(Mutex::new(Vec::new())),
+        );
+        let (counted, measured) = (Arc::clone(&done), Arc::clone(&points));
+        let pad = named(&playing, "c").static_pad("src").expect("it has one");
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+            let number = counted.fetch_add(1, Ordering::SeqCst);
+            if number.is_multiple_of(step) && number as f64 >= WARM_UP * frames as f64 {
+                let mut points = measured.lock().expect("nobody panics with it");
+                points.push((number as f64, resident()));
+            }
+            gst::PadProbeReturn::Ok
+        });
+        playing.set_state(gst::State::Playing).expect("it starts");
+        let bus = playing.bus().expect("a pipeline has a bus");
+        let patience = gst::ClockTime::try_from(PATIENCE).expect("short");
+        let mut last = 0;
+        loop {
+            // Element messages are read as an application would, or they would pile up on the bus.
+            match bus.timed_pop(patience) {
+                Some(message) => match message.view() {
+                    gst::MessageView::Eos(_) => break,
+                    gst::MessageView::Error(error) => panic!("{name}: {error:?}"),
+                    _ => {}
+                },
+                None => {
+                    let now = done.load(Ordering::SeqCst);
+                    assert!(
+                        now > last,
+                        "{name}: nothing after frame {now} for {PATIENCE:?}"
+                    );
+                    last = now;
+                }
+            }
+        }
+        playing.set_state(gst::State::Null).expect("it stops");
+        assert_eq!(done.load(Ordering::SeqCst), frames, "{name}: frames lost");
+        let points = points.lock().expect("nobody panics with it");
+        let (slope, error) = slope(&points);
+        let grown = slope * (1.0 - WARM_UP) * frames as f64;
+        report(
+            &format!("frames: {name}"),
+            frames,
+            &format!(
+                "resident memory {:.0} MiB, slope {:+.1} ± {:.1} bytes a frame",
+                points.last().map_or(0.0, |point| point.1) / 1024.0,
+                slope * 1024.0,
+                error * 1024.0
+            ),
+        );
+        assert!(grown < TOLERANCE_KIB, "{name}: {grown:.0} KiB more");
+    }
+}
+
+#[test]
+fn the_slope_is_that_of_the_line() {
+    // y = 3 + 2 x, exactly.
+    let (slope, error) = slope(&[(0.0, 3.0), (1.0, 5.0), (2.0, 7.0), (5.0, 13.0)]);
+    assert!(
+        (slope - 2.0).abs() < 1e-12 && error < 1e-9,
+        "{slope} {error}"
+    );
+}
