@@ -206,7 +206,7 @@ fn components_and_ties_are_as_many_as_scipy_finds() {
 fn equation_9_to_the_letter_marks_as_many_pixels_as_the_reference() {
     let rule = Binarization {
         rule: BinarizationRule::Mean,
-        alpha: 1.0,
+        ..Binarization::default()
     };
     for (expected, mask) in cases() {
         let ones = mask.binarize(&rule).area();

@@ -4,7 +4,7 @@ use crate::engine::{EngineDescription, Output};
 use crate::error::{Error, Result};
 use crate::geometry::Geometry;
 use crate::header::Header;
-use crate::mask::{BinaryMask, Components, Mask, Selection, Upsampling};
+use crate::mask::{BinaryMask, Components, Erosion, Mask, Selection, Upsampling};
 use crate::network::Upsample;
 
 use super::{Localization, LocalizeOptions, Object};
@@ -14,6 +14,7 @@ use super::{Localization, LocalizeOptions, Object};
 pub struct Postprocessing {
     upsampling: Upsampling,
     selection: Selection,
+    erosion: Erosion,
     binary_mask: BinaryMask,
     components: Components,
     /// Objects that the last frames had and this one has not, for the memory that they hold.
@@ -96,6 +97,7 @@ impl Postprocessing {
         mask.binarize_into(
             &options.binarization,
             &mut self.selection,
+            &mut self.erosion,
             &mut self.binary_mask,
         );
         self.components.find(&self.binary_mask);

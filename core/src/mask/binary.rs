@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Mask, Selection};
+use super::{Erosion, Mask, Selection};
 
 /// The quantile rule's threshold stays inside these bounds, as the released code's does: without the
 /// upper one a mask of ones, which is relevant everywhere, would have no pixel above its threshold.
@@ -18,6 +18,14 @@ pub struct Binarization {
     /// is `alpha` times the mean, at most all of it. Mean: marked is what reaches `alpha` times the
     /// mean.
     pub alpha: f64,
+    /// So many pixels are then taken off every side of what is marked; 0 in the paper. In pixels of the network's
+    /// input.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub erosion: u32,
+}
+
+fn is_zero(erosion: &u32) -> bool {
+    *erosion == 0
 }
 
 impl Default for Binarization {
@@ -25,6 +33,7 @@ impl Default for Binarization {
         Binarization {
             rule: BinarizationRule::Quantile,
             alpha: 1.0,
+            erosion: 0,
         }
     }
 }
@@ -62,7 +71,12 @@ impl Mask {
     /// mask below 1 has no marked pixel at all. A mask with a NaN in it has none under either rule.
     pub fn binarize(&self, binarization: &Binarization) -> BinaryMask {
         let mut binary_mask = BinaryMask::default();
-        self.binarize_into(binarization, &mut Selection::default(), &mut binary_mask);
+        self.binarize_into(
+            binarization,
+            &mut Selection::default(),
+            &mut Erosion::default(),
+            &mut binary_mask,
+        );
         binary_mask
     }
 
@@ -71,6 +85,7 @@ impl Mask {
         &self,
         binarization: &Binarization,
         selection: &mut Selection,
+        erosion: &mut Erosion,
         binary_mask: &mut BinaryMask,
     ) {
         let target = binarization.alpha * self.mean();
@@ -88,6 +103,7 @@ impl Mask {
             }
         }
         (binary_mask.width, binary_mask.height) = (self.width, self.height);
+        erosion.erode(binary_mask, binarization.erosion);
     }
 
     /// The value with a share of `marked` of the pixels above it; `None` if there is no telling.
@@ -121,7 +137,13 @@ mod tests {
             height: 1,
             values: values.to_vec(),
         };
-        mask.binarize(&Binarization { rule, alpha }).values
+        let erosion = 0;
+        mask.binarize(&Binarization {
+            rule,
+            alpha,
+            erosion,
+        })
+        .values
     }
 
     /// By hand: mean 0.4, k = 1 + round(4 * 0.6) = 3, threshold 0.3; two of five are above.

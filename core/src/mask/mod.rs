@@ -4,7 +4,7 @@
 //! | step | by | from → to |
 //! |---|---|---|
 //! | upsampling | [`Mask::upsample`] | what the decoder gives, `[56, 56]` → the input's size, `[224, 224]` |
-//! | binarization | [`Mask::binarize`] | values in [0, 1] → yes or no |
+//! | binarization | [`Mask::binarize`] | values in [0, 1] → yes or no, without a rim where the model says so |
 //! | component | [`BinaryMask::largest_component`] | all marked pixels → the largest 4-connected region |
 //! | box | [`Component::bounding_box`] | region → tightest rectangle |
 //!
@@ -14,6 +14,7 @@
 mod binary;
 mod bounding_box;
 mod component;
+mod erosion;
 mod selection;
 mod upsampling;
 
@@ -21,6 +22,7 @@ pub use binary::{Binarization, BinarizationRule, BinaryMask};
 pub use bounding_box::BoundingBox;
 pub use component::Component;
 pub(crate) use component::Components;
+pub(crate) use erosion::Erosion;
 pub(crate) use selection::Selection;
 pub(crate) use upsampling::Upsampling;
 
@@ -130,7 +132,10 @@ mod tests {
         let broken = mask(2, 2, &[0.1, f32::NAN, 0.9, 0.9]);
         assert!(broken.mean().is_nan());
         for rule in [BinarizationRule::Quantile, BinarizationRule::Mean] {
-            let binary_mask = broken.binarize(&Binarization { rule, alpha: 1.0 });
+            let binary_mask = broken.binarize(&Binarization {
+                rule,
+                ..Binarization::default()
+            });
             assert_eq!(binary_mask.values, [false; 4]);
             assert_eq!(binary_mask.largest_component(), None);
         }

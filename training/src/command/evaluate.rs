@@ -67,7 +67,7 @@ pub struct Arguments {
     /// after the other.
     #[arg(long, value_enum, default_value_t = ResizeArgument::Both)]
     resize: ResizeArgument,
-    /// How masks are made binary: quantile or mean, with a factor as in mean:1.2. May be given several
+    /// How masks are made binary: quantile or mean, with a factor as in mean:1.2, and pixels of erosion as in quantile:1:4. May be given several
     /// times; the model's own rule if left out.
     #[arg(long, value_name = "RULE")]
     binarize: Vec<Rule>,

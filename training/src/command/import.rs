@@ -13,6 +13,7 @@ use casm::network::{
     ResnetConfig, Upsample,
 };
 use casm::{Checkpoint, Header};
+use casm_training::evaluation::Rule;
 
 /// Arguments of `casm import`.
 #[derive(Debug, clap::Args)]
@@ -36,6 +37,10 @@ pub struct Arguments {
     /// How the mask is enlarged to the input size [default: nearest].
     #[arg(long, value_enum)]
     upsample: Option<UpsampleArgument>,
+    /// How masks are made binary: quantile or mean, with a factor and pixels of erosion as in quantile:1:4
+    /// [default: quantile].
+    #[arg(long, value_name = "RULE")]
+    binarize: Option<Rule>,
     /// Side of the network's input in pixels, a multiple of 32 [default: 224].
     #[arg(long)]
     input_size: Option<u32>,
@@ -177,6 +182,9 @@ impl Source {
 fn annotated(mut header: Header, arguments: &Arguments) -> anyhow::Result<Header> {
     if let Some(file) = &arguments.classes {
         header.classes = read_classes(file)?;
+    }
+    if let Some(Rule::Binarization(binarization)) = arguments.binarize {
+        header.binarization = binarization;
     }
     header.input.size = arguments.input_size.unwrap_or(header.input.size);
     if let (Some(upsample), Some(decoder)) = (arguments.upsample, &mut header.network.decoder) {

@@ -137,7 +137,13 @@ fn describe(checkpoint: &Checkpoint) -> Vec<(&'static str, String)> {
         ),
         (
             "binarization",
-            format!("{rule}, alpha {}", header.binarization.alpha),
+            match header.binarization.erosion {
+                0 => format!("{rule}, alpha {}", header.binarization.alpha),
+                erosion => format!(
+                    "{rule}, alpha {}, {erosion} pixels eroded",
+                    header.binarization.alpha
+                ),
+            },
         ),
         ("classes", named.to_owned()),
         ("created by", provenance.created_by.clone()),

@@ -203,10 +203,11 @@ fn localize_options(
         (0.0..=1.0).contains(&min_area),
         "--min-area is {min_area}, but must be from 0 to 1"
     );
-    let rule = match arguments.binarize {
-        None => default.rule,
-        Some(RuleArgument::Quantile) => BinarizationRule::Quantile,
-        Some(RuleArgument::Mean) => BinarizationRule::Mean,
+    // The paper's rules have no erosion; a model's own may.
+    let (rule, erosion) = match arguments.binarize {
+        None => (default.rule, default.erosion),
+        Some(RuleArgument::Quantile) => (BinarizationRule::Quantile, 0),
+        Some(RuleArgument::Mean) => (BinarizationRule::Mean, 0),
     };
     let resize = match arguments.resize {
         ResizeArgument::Stretch => Resize::Stretch,
@@ -214,7 +215,11 @@ fn localize_options(
     };
     Ok(LocalizeOptions {
         resize,
-        binarization: Binarization { rule, alpha },
+        binarization: Binarization {
+            rule,
+            alpha,
+            erosion,
+        },
         min_area,
         max_objects: 1,
     })

@@ -32,41 +32,54 @@ impl Rule {
     }
 }
 
-/// `quantile`, `mean:1.2`, `value>0.5`.
+/// `quantile`, `mean:1.2`, `quantile:1:4`, `value>0.5`.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Rule::Threshold(threshold) => write!(f, "value>{threshold}"),
-            Rule::Binarization(Binarization { rule, alpha }) => {
+            Rule::Binarization(Binarization {
+                rule,
+                alpha,
+                erosion,
+            }) => {
                 f.write_str(match rule {
                     BinarizationRule::Quantile => "quantile",
                     BinarizationRule::Mean => "mean",
                 })?;
-                if *alpha == 1.0 {
-                    return Ok(());
+                match (*alpha, *erosion) {
+                    (1.0, 0) => Ok(()),
+                    (alpha, 0) => write!(f, ":{alpha}"),
+                    (alpha, erosion) => write!(f, ":{alpha}:{erosion}"),
                 }
-                write!(f, ":{alpha}")
             }
         }
     }
 }
 
-/// `quantile` or `mean`, with a factor on the mean after a colon.
+/// `quantile` or `mean`, with a factor on the mean after a colon, and pixels of erosion after another.
 impl FromStr for Rule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Rule, String> {
-        let (name, alpha) = text.split_once(':').unwrap_or((text, "1"));
+        let (name, factors) = text.split_once(':').unwrap_or((text, "1"));
+        let (alpha, erosion) = factors.split_once(':').unwrap_or((factors, "0"));
         let rule = match name {
             "quantile" => BinarizationRule::Quantile,
             "mean" => BinarizationRule::Mean,
             _ => {
-                return Err("it is none of quantile, mean, quantile:FACTOR, mean:FACTOR".to_owned());
+                return Err("it is none of quantile, mean, quantile:FACTOR, mean:FACTOR, quantile:FACTOR:EROSION".to_owned());
             }
         };
+        let erosion = erosion
+            .parse()
+            .map_err(|_| format!("the erosion '{erosion}' must be a number of pixels"))?;
         match alpha.parse() {
             Ok(alpha) if f64::is_finite(alpha) && alpha > 0.0 => {
-                Ok(Rule::Binarization(Binarization { rule, alpha }))
+                Ok(Rule::Binarization(Binarization {
+                    rule,
+                    alpha,
+                    erosion,
+                }))
             }
             _ => Err(format!("the factor '{alpha}' must be a number above zero")),
         }
@@ -87,13 +100,13 @@ mod tests {
 
     #[test]
     fn rules_are_written_as_they_are_read() {
-        for text in ["quantile", "mean", "mean:1.5", "quantile:0.25"] {
+        for text in ["quantile", "mean", "mean:1.5", "quantile:0.25", "mean:1:4"] {
             assert_eq!(
                 text.parse::<Rule>().map(|rule| rule.to_string()),
                 Ok(text.to_owned())
             );
         }
-        for wrong in ["median", "mean:", "mean:0", "mean:inf", "quantile:-1"] {
+        for wrong in ["median", "mean:", "mean:0", "mean:inf", "quantile:-1", "quantile:1:-1"] {
             assert!(wrong.parse::<Rule>().is_err(), "{wrong}");
         }
     }

@@ -267,7 +267,7 @@ impl RunConfig {
         if self.mean_binarization {
             header.binarization = Binarization {
                 rule: BinarizationRule::Mean,
-                alpha: 1.0,
+                ..Binarization::default()
             };
         }
         header

@@ -203,10 +203,11 @@ impl Settings {
 
     /// What is done with masks of a model with this `header`.
     pub fn localize_options(&self, header: &Header) -> LocalizeOptions {
-        let rule = match self.binarization {
-            Binarization::Model => header.binarization.rule,
-            Binarization::Quantile => BinarizationRule::Quantile,
-            Binarization::Mean => BinarizationRule::Mean,
+        // The paper's rules have no erosion; a model's own may.
+        let (rule, erosion) = match self.binarization {
+            Binarization::Model => (header.binarization.rule, header.binarization.erosion),
+            Binarization::Quantile => (BinarizationRule::Quantile, 0),
+            Binarization::Mean => (BinarizationRule::Mean, 0),
         };
         let alpha = if self.threshold > 0.0 {
             self.threshold
@@ -215,7 +216,11 @@ impl Settings {
         };
         LocalizeOptions {
             resize: Resize::Stretch,
-            binarization: mask::Binarization { rule, alpha },
+            binarization: mask::Binarization {
+                rule,
+                alpha,
+                erosion,
+            },
             min_area: self.min_area,
             max_objects: self.max_objects as usize,
         }
