@@ -52,7 +52,7 @@ impl Launch {
                 .is_some_and(|extension| extension == "launch")
         });
         paths.sort();
-        assert!(paths.len() >= 6, "{paths:?}");
+        assert!(paths.len() >= 7, "{paths:?}");
         paths.iter().map(|path| Launch::read(path)).collect()
     }
 

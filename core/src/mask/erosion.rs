@@ -87,10 +87,13 @@ mod tests {
     /// By hand: corners do not count, the border and the bridge go.
     #[test]
     fn the_rim_and_thin_bridges_go() {
-        let found = eroded(&["##...###", ".###.###", ".#######", ".###.###", "........"], 1);
+        let found = eroded(
+            &["##...###", ".###.###", ".#######", ".###.###", "........"],
+            1,
+        );
         assert_eq!(
             found,
-            drawn(&["........", "........", "..#...#.", "........", "........"])
+            drawn(&["........", "......#.", "..#...#.", "........", "........"])
         );
         assert_eq!(
             eroded(&["###", "###", "###"], 1),
@@ -129,8 +132,16 @@ mod tests {
                     (-reach..=reach).all(|step| at(x + step, y) && at(x, y + step))
                 })
                 .collect();
-            let expected = if expected.contains(&true) { expected } else { values.clone() };
-            let mut mask = BinaryMask { width, height, values };
+            let expected = if expected.contains(&true) {
+                expected
+            } else {
+                values.clone()
+            };
+            let mut mask = BinaryMask {
+                width,
+                height,
+                values,
+            };
             Erosion::default().erode(&mut mask, reach);
             assert_eq!(mask.values, expected, "{width}x{height}, {reach}");
         }

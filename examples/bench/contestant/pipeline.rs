@@ -45,7 +45,7 @@ pub fn serve(arguments: &Arguments) -> Result<()> {
         element.set_property("model", model.to_string_lossy().as_ref());
     }
     element.set_property("device", &arguments.device);
-    element.set_property("engine", arguments.engine.to_string());
+    element.set_property_from_str("engine", &arguments.engine.to_string());
     element.set_property_from_str("precision", &arguments.precision);
     element.set_property_from_str("threads", &arguments.threads.to_string());
     let sink = gst::ElementFactory::make("fakesink")

@@ -106,7 +106,14 @@ mod tests {
                 Ok(text.to_owned())
             );
         }
-        for wrong in ["median", "mean:", "mean:0", "mean:inf", "quantile:-1", "quantile:1:-1"] {
+        for wrong in [
+            "median",
+            "mean:",
+            "mean:0",
+            "mean:inf",
+            "quantile:-1",
+            "quantile:1:-1",
+        ] {
             assert!(wrong.parse::<Rule>().is_err(), "{wrong}");
         }
     }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use casm_core::Result;
 use casm_core::engine::Output;
 use casm_core::localizer::Postprocessing;
 use casm_core::overlay::{Overlay, OverlayMode};
 use casm_core::track::{MaskAverage, Tracker};
-use casm_core::Result;
 
 use super::finding::Finding;
 use super::frame::FrameLayout;
