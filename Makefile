@@ -17,7 +17,7 @@ PLUGINS = $(RELEASE)/gstreamer-1.0
 .DEFAULT_GOAL := help
 # cargo is parallel itself, and two of them at once would only wait for each other.
 .NOTPARALLEL:
-.PHONY: help setup setup-openvino build demo test test-matrix lint deny bench bench-pipeline bench-frame bench-train soak valgrind reproduce-small gpu-check install uninstall clean distclean
+.PHONY: help setup setup-openvino build demo test test-matrix lint deny bench bench-pipeline bench-frame bench-train soak valgrind reproduce-small model gpu-check install uninstall clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ soak: build ## endurance, disorder, damaged files, for hours: FRAMES=100000 RENE
 
 valgrind: build ## start and stop of the element under valgrind; takes minutes
 	@PLUGINS=$(PLUGINS) scripts/valgrind.sh
+
+model: build ## train the built-in model again and score it: DATA=../shared/data OUT=run-model SEED=0
+	CASM=$(RELEASE)/casm OUT=$(if $(filter demo-out,$(OUT)),run-model,$(OUT)) scripts/model.sh
 
 reproduce-small: build ## run the paper's tables and figures at toy scale: SMOKE=1 STEPS=240 MINUTES= OUT=reproduce-small
 	@CASM=$(RELEASE)/casm scripts/reproduce_small.sh

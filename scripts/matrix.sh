@@ -5,7 +5,7 @@
 # Rust, the registry's cache and libtorch are this machine's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-source=$PWD
+project=$PWD
 
 say() { printf 'matrix: %s\n' "$*"; }
 fail() { printf 'matrix: %s\n' "$*" >&2; exit 2; }
@@ -13,9 +13,9 @@ fail() { printf 'matrix: %s\n' "$*" >&2; exit 2; }
 [ "$(id -u)" = 0 ] || fail 'only root may make and enter a chroot: run this with sudo -E'
 command -v debootstrap >/dev/null || fail 'debootstrap is missing: apt-get install debootstrap'
 [ $# -gt 0 ] || set -- trixie sid
-chroots=${CASM_CHROOTS:-$source/target/chroots}
+chroots=${CASM_CHROOTS:-$project/target/chroots}
 mirror=${DEBIAN_MIRROR:-$(sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)*\([^ ]*\) .*/\2/p' \
-    /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | head -n 1)}
+    /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | head -n 1 || true)}
 [ -n "$mirror" ] || fail 'no Debian mirror is known here: name one in DEBIAN_MIRROR'
 
 packages='g++ pkg-config ca-certificates python3 gstreamer1.0-tools gstreamer1.0-libav
@@ -32,9 +32,9 @@ enter() {
     cp -n /etc/apt/apt.conf.d/*proxy* /etc/apt/apt.conf.d/*registry* "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
     unshare -m --propagation private bash -c '
         set -e
-        root=$1 source=$2 rustup=$3 cargo=$4 data=$5
+        root=$1 project=$2 rustup=$3 cargo=$4 data=$5
         shift 5
-        mount --bind "$source" "$root/casm"
+        mount --bind "$project" "$root/casm"
         mount --bind -o ro "$rustup" "$root/host/rustup"
         mount --bind "$cargo" "$root/host/cargo"
         [ ! -d "$data" ] || mount --bind -o ro "$data" "$root/host/data"
@@ -46,8 +46,8 @@ enter() {
             RUSTUP_HOME=/host/rustup CARGO_HOME=/host/cargo RUSTUP_AUTO_INSTALL=0 \
             SSL_CERT_FILE=/host/ca.crt CARGO_HTTP_CAINFO=/host/ca.crt \
             CASM_TEST_DATA=/host/data LIBTORCH="/casm/third_party/libtorch/torch" \
-            CARGO_BUILD_JOBS="${CARGO_BUILD_JOBS:-}" sh -c "cd /casm && exec \"\$@\"" sh "$@"
-    ' bash "$root" "$source" "${RUSTUP_HOME:-$HOME/.rustup}" "${CARGO_HOME:-$HOME/.cargo}" \
+            CARGO_BUILD_JOBS="${CARGO_BUILD_JOBS:-}" ${CASM_WRITE_TABLES:+CASM_WRITE_TABLES=1} sh -c "cd /casm && exec \"\$@\"" sh "$@"
+    ' bash "$root" "$project" "${RUSTUP_HOME:-$HOME/.rustup}" "${CARGO_HOME:-$HOME/.cargo}" \
         "$(realpath "${CASM_TEST_DATA:-../shared/data}" 2>/dev/null || echo /nowhere)" "$@"
 }
 

@@ -40,13 +40,13 @@ fn the_gpu_computes_the_masks_of_the_cpu() {
         "{}",
         worst(&cpu.masks, &gpu.masks)
     );
-    let reference = golden::npy_f32("prototype_mask56_f32.npy").1;
+    let reference = golden::npy_f32("built_in_mask56_f32.npy").1;
     assert!(worst(&gpu.masks, &reference) < 1e-2);
 }
 
 #[test]
 fn sixteen_bits_on_the_gpu_stay_near_on_average() {
-    let reference = golden::npy_f32("prototype_mask56_f32.npy").1;
+    let reference = golden::npy_f32("built_in_mask56_f32.npy").1;
     for precision in [Precision::F16, Precision::Bf16] {
         let gpu = run(Device::Cuda(0), precision);
         let sum: f32 = gpu

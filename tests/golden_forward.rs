@@ -292,8 +292,8 @@ fn the_built_in_model_computes_the_reference_masks_and_logits() {
     let mut engine = casm::open_engine(&checkpoint, &cpu(Precision::F32)).expect("opens");
     assert_reference(
         engine.as_mut(),
-        "prototype_mask56_f32.npy",
-        "prototype_logits_f32.npy",
+        "built_in_mask56_f32.npy",
+        "built_in_logits_f32.npy",
         TOLERANCE,
     );
 }
@@ -304,7 +304,7 @@ fn sixteen_bit_precisions_stay_near_the_reference() {
     // picture; bf16 has 8 bits of fraction and keeps it on average (measured: 0.092 at the worst
     // pixel of these two noise pictures, 0.006 on average).
     let checkpoint = Checkpoint::built_in().expect("valid");
-    let (_, reference) = golden::npy_f32("prototype_mask56_f32.npy");
+    let (_, reference) = golden::npy_f32("built_in_mask56_f32.npy");
     for precision in [Precision::F16, Precision::Bf16] {
         let mut engine = casm::open_engine(&checkpoint, &cpu(precision)).expect("opens");
         let mut output = Output::default();

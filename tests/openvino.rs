@@ -74,11 +74,11 @@ fn the_built_in_model_computes_the_reference_masks_and_logits() {
     let output = run(engine.as_mut(), 2, &golden::forward_pictures());
     let masks = difference(
         &output.masks,
-        &golden::npy_f32("prototype_mask56_f32.npy").1,
+        &golden::npy_f32("built_in_mask56_f32.npy").1,
     );
     let logits = difference(
         &output.logits,
-        &golden::npy_f32("prototype_logits_f32.npy").1,
+        &golden::npy_f32("built_in_logits_f32.npy").1,
     );
     println!("masks differ by {masks}, logits by {logits}");
     assert!(masks < TOLERANCE && logits < TOLERANCE, "{masks}, {logits}");
@@ -117,7 +117,7 @@ fn half_precision_stays_near_the_reference() {
         return;
     };
     let output = run(engine.as_mut(), 2, &golden::forward_pictures());
-    let (_, reference) = golden::npy_f32("prototype_mask56_f32.npy");
+    let (_, reference) = golden::npy_f32("built_in_mask56_f32.npy");
     let pairs = output.masks.iter().zip(&reference);
     let mean = pairs.map(|(a, b)| (a - b).abs()).sum::<f32>() / reference.len() as f32;
     let worst = difference(&output.masks, &reference);

@@ -95,7 +95,7 @@ fn a_quantised_checkpoint_has_the_same_weights_and_runs_in_int8() {
     };
     assert_eq!(engine.description().precision, Precision::Int8);
     let int8 = masks(engine.as_mut());
-    let (_, reference) = golden::npy_f32("prototype_mask56_f32.npy");
+    let (_, reference) = golden::npy_f32("built_in_mask56_f32.npy");
     let pairs = int8.iter().zip(&reference);
     let mean = pairs.map(|(a, b)| (a - b).abs()).sum::<f32>() / reference.len() as f32;
     println!("masks differ by {mean} on average");
