@@ -72,10 +72,7 @@ fn the_built_in_model_computes_the_reference_masks_and_logits() {
     assert_eq!(engine.description().precision, Precision::F32);
     assert_eq!(engine.description().threads, 1);
     let output = run(engine.as_mut(), 2, &golden::forward_pictures());
-    let masks = difference(
-        &output.masks,
-        &golden::npy_f32("built_in_mask56_f32.npy").1,
-    );
+    let masks = difference(&output.masks, &golden::npy_f32("built_in_mask56_f32.npy").1);
     let logits = difference(
         &output.logits,
         &golden::npy_f32("built_in_logits_f32.npy").1,
