@@ -99,7 +99,7 @@ impl Localizer {
     /// Finds the salient objects of `frame`.
     ///
     /// # Errors
-    /// [`Error::Engine`] if the network fails.
+    /// [`crate::Error::Engine`] if the network fails.
     pub fn localize(
         &mut self,
         frame: &Frame<'_>,
