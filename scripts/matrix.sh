@@ -46,7 +46,7 @@ enter() {
             RUSTUP_HOME=/host/rustup CARGO_HOME=/host/cargo RUSTUP_AUTO_INSTALL=0 \
             SSL_CERT_FILE=/host/ca.crt CARGO_HTTP_CAINFO=/host/ca.crt \
             CASM_TEST_DATA=/host/data LIBTORCH="/casm/third_party/libtorch/torch" \
-            CARGO_BUILD_JOBS="${CARGO_BUILD_JOBS:-}" ${CASM_WRITE_TABLES:+CASM_WRITE_TABLES=1} sh -c "cd /casm && exec \"\$@\"" sh "$@"
+            ${CARGO_BUILD_JOBS:+CARGO_BUILD_JOBS="$CARGO_BUILD_JOBS"} ${CASM_WRITE_TABLES:+CASM_WRITE_TABLES=1} sh -c "cd /casm && exec \"\$@\"" sh "$@"
     ' bash "$root" "$project" "${RUSTUP_HOME:-$HOME/.rustup}" "${CARGO_HOME:-$HOME/.cargo}" \
         "$(realpath "${CASM_TEST_DATA:-../shared/data}" 2>/dev/null || echo /nowhere)" "$@"
 }
@@ -74,7 +74,7 @@ for suite in "$@"; do
     say "$suite: GStreamer $version, ${feature:-no analytics metadata}"
     if enter "$suite" sh -ec '
         cargo build "$@" --lib --bins
-        cargo test "$@" --test element --test element_streaming --test element_errors \
+        cargo test "$@" --test element --test element_streaming --test element_live --test element_errors \
             --test metadata --test pipelines' sh "${flags[@]}"; then
         say "$suite: passed"
     else

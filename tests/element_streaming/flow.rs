@@ -38,6 +38,8 @@ fn frames_without_time_stamps_and_of_variable_rate_are_served() {
         let mut late = frame(1);
         let pts = gst::ClockTime::from_mseconds(milliseconds);
         late.make_mut().set_pts(pts);
+        // Nothing then says how long a frame is.
+        late.make_mut().set_duration(gst::ClockTime::NONE);
         assert_eq!(
             mask(&harness.push_and_pull(late).expect("a frame")).inference_pts,
             Some(pts)

@@ -54,6 +54,15 @@ impl CasmeSaliency {
             // What is early says nothing of frames to come.
             lock(&self.lateness).heed(earliest.filter(|_| diff > 0));
         }
+        match event.view() {
+            // What the sinks are configured with now includes what the last query was answered.
+            gst::EventView::Latency(_) => {
+                lock(&self.latency).claim();
+            }
+            // Downstream may be linked again.
+            gst::EventView::Reconfigure(_) => self.queue.relinked(),
+            _ => {}
+        }
         self.parent_src_event(event)
     }
 
@@ -75,7 +84,7 @@ impl CasmeSaliency {
             let (live, min, max) = latency.result();
             self.live.store(live, Ordering::Relaxed);
             if live {
-                let own = lock(&self.latency).claim();
+                let own = lock(&self.latency).current();
                 let own = gst::ClockTime::try_from(own).unwrap_or(gst::ClockTime::MAX);
                 gst::debug!(CAT, imp = self, "Latency {own} on top of {min}");
                 let add = |time: gst::ClockTime| time.saturating_add(own);

@@ -57,12 +57,12 @@ impl CasmeSaliency {
             buffer.set_flags(gst::BufferFlags::DISCONT);
         }
         // A sink that pulls brings its own thread, and wants the frame as the answer.
-        let depth = lock(&self.settings).async_depth as usize;
+        let depth = self.depth.load(Ordering::Relaxed) as usize;
         if depth == 0 || self.obj().src_pad().mode() != gst::PadMode::Push {
             return Ok(GenerateOutputSuccess::Buffer(self.finish(waiting)?));
         }
-        self.queue.push(waiting, depth)?;
         self.start_task()?;
+        self.queue.push(waiting, depth)?;
         Ok(GenerateOutputSuccess::NoOutput)
     }
 

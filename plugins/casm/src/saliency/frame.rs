@@ -81,8 +81,13 @@ impl FrameLayout {
     pub fn frame_time(&self) -> Option<u64> {
         let second = gst::ClockTime::SECOND.nseconds();
         let fps = self.info.fps();
-        let (frames, seconds) = (fps.numer().try_into().ok()?, fps.denom().try_into().ok()?);
-        second.mul_div_round(seconds, frames).filter(|_| frames > 0)
+        let (frames, seconds): (u64, u64) =
+            (fps.numer().try_into().ok()?, fps.denom().try_into().ok()?);
+        // Rates of 0/1, those that vary, would be divided by.
+        if frames == 0 {
+            return None;
+        }
+        second.mul_div_round(seconds, frames)
     }
 
     /// Lets `work` read the frame in `buffer`; the memory is mapped for reading only.

@@ -44,7 +44,7 @@
 //! * `videoconvert` and `videoscale` drop the parameter structure;
 //! * where `videoscale` adds borders, the box is wrong; there the mask meta is dropped.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
 
 use glib::prelude::*;
@@ -87,6 +87,8 @@ pub struct CasmeSaliency {
     pub(super) outlet: Mutex<Outlet>,
     /// Frames between the two, with `async-depth`.
     pub(super) queue: FrameQueue<Waiting>,
+    /// `async-depth` as it was at the start: frames would overtake others if it changed.
+    pub(super) depth: AtomicU32,
     /// Wakes who waits for the network.
     pub(super) interrupt: Interrupt,
     pub(super) lateness: Mutex<Lateness>,

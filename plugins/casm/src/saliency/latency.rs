@@ -46,13 +46,13 @@ impl LatencyEstimate {
         }
     }
 
-    /// What a query is answered.
+    /// The pipeline has taken over what queries are answered now.
     pub fn claim(&mut self) -> Duration {
         self.announced = self.current();
         self.announced
     }
 
-    /// As [`claim`](Self::claim), for those who only look.
+    /// What a query is answered.
     pub fn current(&self) -> Duration {
         let measured = self.inside.percentile(95);
         measured.map_or(self.announced, |inside| inside.mul_f64(HEADROOM))

@@ -1,6 +1,7 @@
 //! The model from start to stop, and another one in between.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -46,6 +47,9 @@ impl CasmeSaliency {
         *lock(&self.intake) = Some(Intake::new(instance.clone()));
         *lock(&self.instance) = Some(instance);
         self.queue.open();
+        self.queue.end(false);
+        let depth = settings.async_depth;
+        self.depth.store(depth, Ordering::Relaxed);
         self.interrupt.lower();
         self.forget();
         // Set while the first one was being loaded.
@@ -78,6 +82,8 @@ impl CasmeSaliency {
     /// Lets go of everything.
     pub(super) fn end(&self) {
         self.discard();
+        // One that a streaming thread has started after the last stop.
+        self.stop_task();
         *lock(&self.outlet) = Outlet::default();
         drop(lock(&self.intake).take());
         let instance = lock(&self.instance).take();

@@ -145,6 +145,14 @@ impl<T> FrameQueue<T> {
         }
     }
 
+    /// Downstream may be linked where it was not: frames are taken again.
+    pub fn relinked(&self) {
+        let mut state = lock(&self.state);
+        if state.flow == Err(FlowError::NotLinked) {
+            state.flow = Ok(FlowSuccess::Ok);
+        }
+    }
+
     /// Lets the pushing thread end; with `false`, another may begin.
     pub fn end(&self, ended: bool) {
         lock(&self.state).ended = ended;
@@ -254,9 +262,20 @@ mod tests {
         queue.done(Err(FlowError::Eos));
         assert_eq!(queue.push(3, 3), Err(FlowError::Eos));
         assert_eq!(queue.drain(), Err(FlowError::Eos));
+        queue.relinked();
+        assert_eq!(
+            queue.push(3, 3),
+            Err(FlowError::Eos),
+            "that is another matter"
+        );
         queue.close();
         queue.open();
         assert!(queue.push(4, 3).is_ok());
+        assert_eq!(queue.take(), Some(4));
+        queue.done(Err(FlowError::NotLinked));
+        assert_eq!(queue.push(5, 3), Err(FlowError::NotLinked));
+        queue.relinked();
+        assert!(queue.push(5, 3).is_ok());
         queue.end(true);
         assert_eq!(queue.take(), None);
     }

@@ -31,13 +31,16 @@ impl CasmeSaliency {
         })
     }
 
-    /// Ends the task; whoever waits has been interrupted before.
+    /// Ends the task, and one that may be started late, until [`begin`](Self::begin); whoever waits has been
+    /// interrupted before.
     pub(super) fn stop_task(&self) {
         self.queue.end(true);
-        if self.obj().src_pad().stop_task().is_err() {
+        let pad = self.obj().src_pad().clone();
+        // Wakes a task that a probe on the pad holds; the parent class would close the pad only after this.
+        let _ = pad.set_active(false);
+        if pad.stop_task().is_err() {
             gst::warning!(CAT, imp = self, "The task does not stop");
         }
-        self.queue.end(false);
     }
 
     fn push_next(&self) {
