@@ -130,6 +130,7 @@ fn verdict(found: Option<BoundingBox>, truth: Sides) -> &'static str {
 /// The detection of the analytics metadata.
 #[cfg(feature = "v1_24")]
 fn detected(buffer: &gst::BufferRef) -> Option<BoundingBox> {
+    use gst_analytics::prelude::*;
     use gst_analytics::{AnalyticsODMtd, AnalyticsRelationMeta};
     let meta = buffer.meta::<AnalyticsRelationMeta>()?;
     let location = meta.iter::<AnalyticsODMtd>().next()?.location().ok()?;
@@ -230,6 +231,7 @@ fn the_table_is_what_this_gstreamer_does() {
 #[cfg(feature = "v1_24")]
 mod analytics {
     use casm_tests::gst::{pipeline, play_and_collect, rois};
+    use gst_analytics::prelude::*;
     use gst_analytics::{AnalyticsODMtd, AnalyticsRelationMeta, AnalyticsTrackingMtd, RelTypes};
 
     fn collect(description: &str) -> Vec<gst::Buffer> {
