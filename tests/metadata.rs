@@ -214,6 +214,10 @@ fn the_table_is_what_this_gstreamer_does() {
         println!("skipped: docs/metadata.md has no section for GStreamer {major}.{minor}");
         return;
     };
+    if std::env::var_os("CASM_WRITE_TABLES").is_none() && !text[begin..].starts_with('|') {
+        println!("skipped: the table of GStreamer {major}.{minor} was not written yet");
+        return;
+    }
     let end = text[begin..]
         .find("\n\n")
         .map_or(text.len(), |at| begin + at + 1);
