@@ -1,6 +1,7 @@
-//! Options that `casm train` and `casm train-classifier` share, and how they become a run.
+//! Options that `casm train`, `casm distill` and `casm train-classifier` share, and how they become a run.
 
 mod running;
+mod scoring;
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,7 @@ use casm_training::run::{
 
 pub use running::{Run, go, prepare};
 use running::{absolute_choice, cores, open_data};
+pub use scoring::ScoringArguments;
 
 /// Pictures, start, course and watching of a run.
 #[derive(Debug, Clone, clap::Args)]

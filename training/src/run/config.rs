@@ -348,7 +348,7 @@ impl ClassifierConfig {
     }
 }
 
-fn positive(option: &str, value: f64) -> anyhow::Result<()> {
+pub(super) fn positive(option: &str, value: f64) -> anyhow::Result<()> {
     ensure!(
         value.is_finite() && value > 0.0,
         "{option} is {value}, but must be above zero"
@@ -356,7 +356,7 @@ fn positive(option: &str, value: f64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn share(option: &str, value: f64) -> anyhow::Result<()> {
+pub(super) fn share(option: &str, value: f64) -> anyhow::Result<()> {
     ensure!(
         (0.0..=1.0).contains(&value),
         "{option} is {value}, but must be from 0 to 1"
