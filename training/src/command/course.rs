@@ -63,6 +63,10 @@ pub struct CourseArguments {
         help_heading = "Data"
     )]
     pub crop_scale: Vec<f64>,
+    /// Share of the pictures that are taken whole, squashed, instead of a random crop [default: 0; distill:
+    /// 0.4].
+    #[arg(long, value_name = "SHARE", help_heading = "Data")]
+    pub whole: Option<f64>,
     /// Do not mirror pictures.
     #[arg(long, help_heading = "Data")]
     pub no_flip: bool,
@@ -190,6 +194,7 @@ impl CourseArguments {
                 accumulate: self.accumulate,
                 epoch_share: self.epoch_share.unwrap_or(defaults.epoch_share),
                 compat: self.compat,
+                whole: self.whole.unwrap_or(defaults.whole),
                 flip: !self.no_flip,
             },
             network,
@@ -293,4 +298,6 @@ pub struct Defaults {
     pub epoch_share: f64,
     /// Learning rates.
     pub schedule: RateSchedule,
+    /// Share of pictures that are taken whole.
+    pub whole: f64,
 }

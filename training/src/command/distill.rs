@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use casm::Checkpoint;
 use casm::network::DecoderConfig;
+use casm_training::distillation::{TargetSet, Teacher};
 use casm_training::log::Interrupt;
 use casm_training::optimizer::RateSchedule;
 use casm_training::run::{DistillationConfig, DistillationLearner, TeacherConfig};
 
 use super::course::{CourseArguments, Defaults, Opened, Run, ScoringArguments, go, prepare};
+use super::figure::progress_bar;
 
 /// Arguments of `casm distill`.
 ///
@@ -108,10 +110,59 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config = run.config.clone();
     let watch = arguments.scoring.watch(course, &config.course);
     let device = prepare(course.device, config.course.threads, course.deterministic)?;
-    let learner = DistillationLearner::new(&config, &run.parameters(device)?, device)?;
+    let teacher = config.open_teacher(device)?;
+    let Some(targets) = targets(&run, &teacher, watch.workers, device, &interrupt)? else {
+        return Ok(ExitCode::from(130));
+    };
+    let parameters = run.parameters(device)?;
+    let learner = DistillationLearner::new(&config, &parameters, teacher, targets, device)?;
     let folder = run.folder.clone();
     let mut trainer = run.trainer(learner, config.course.header(), watch, device, device)?;
     go(&mut trainer, course, &interrupt, &folder)
+}
+
+/// What the teacher says of the run's pictures: asked now, or read if the run goes on. None if the user
+/// wants to leave meanwhile.
+fn targets(
+    run: &Run<DistillationConfig>,
+    teacher: &Teacher,
+    workers: usize,
+    device: tch::Device,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Option<TargetSet>> {
+    let path = run.folder.targets();
+    if run.resumes() {
+        return TargetSet::open(&path, &run.data).map(Some);
+    }
+    ensure!(
+        !run.folder.config().exists(),
+        "'{}' holds a run already; go on with --resume, or choose another folder with --out",
+        run.folder.path().display()
+    );
+    eprintln!(
+        "casm: asking the teacher about {} pictures",
+        run.data.pictures()
+    );
+    let bar = progress_bar(run.data.pictures());
+    let mut left = false;
+    let mut after = |done: usize| {
+        bar.set_position(done as u64);
+        left = interrupt.requested();
+        ensure!(!left, "interrupted");
+        Ok(())
+    };
+    let precision = run.config.course.precision.kind();
+    let targets = TargetSet::new(teacher, &run.data, workers, (precision, device), &mut after);
+    bar.finish_and_clear();
+    if left {
+        eprintln!("casm: left before the first step; nothing to go on from");
+        return Ok(None);
+    }
+    let targets = targets?;
+    std::fs::create_dir_all(run.folder.path())
+        .with_context(|| format!("cannot make the folder '{}'", run.folder.path().display()))?;
+    targets.save(&path)?;
+    Ok(Some(targets))
 }
 
 impl Arguments {
@@ -125,6 +176,7 @@ impl Arguments {
             epochs: 15,
             epoch_share: 1.0,
             schedule: RateSchedule::Cosine,
+            whole: 0.4,
         };
         let keep_decoder = init.map_or(Ok(false), has_decoder)?;
         let decoder = Some(DecoderConfig::default());

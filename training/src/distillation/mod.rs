@@ -14,13 +14,16 @@
 //! | stage | item |
 //! |---|---|
 //! | box → close-up | [`close_up`] |
-//! | pictures → targets | [`Teacher`] |
+//! | pictures → target masks, classes | [`Teacher`] |
+//! | target masks of all pictures, once → those of a batch's crops | [`TargetSet`] |
 //! | pictures and targets → gradients → weights | [`Student`] |
 
 mod close_up;
 mod student;
+mod target_set;
 mod teacher;
 
 pub use close_up::close_up;
-pub use student::{Lesson, Student, StudentRates};
-pub use teacher::{Targets, Teacher};
+pub use student::{Lesson, Student, StudentRates, Targets};
+pub use target_set::TargetSet;
+pub use teacher::Teacher;

@@ -6,7 +6,6 @@ use casm::parameters::Parameters;
 use casm::{Result, SaliencyNetwork, torch_error};
 use tch::{Kind, Reduction, TchError, Tensor};
 
-use super::teacher::Targets;
 use crate::optimizer::{Adam, Trained, clip};
 
 /// A network all of which learns, with its optimisers.
@@ -32,6 +31,15 @@ pub struct StudentRates {
     pub classifier: f64,
     /// Of the mapping.
     pub mapping: f64,
+}
+
+/// What a student is to say of a batch.
+#[derive(Debug)]
+pub struct Targets {
+    /// `[N, 1, M, M]`, f32, in [0, 1].
+    pub masks: Tensor,
+    /// `[N, classes]`, f32, before the softmax.
+    pub logits: Tensor,
 }
 
 /// Losses of a batch and what its masks are like.

@@ -1,6 +1,6 @@
 //! Pictures → what a teacher says of close-ups of their main objects.
 
-use casm::header::Header;
+use casm::header::{Header, InputConfig};
 use casm::mask::{Binarization, BoundingBox, Mask};
 use casm::module::Mode;
 use casm::parameters::Parameters;
@@ -15,6 +15,7 @@ use super::close_up::close_up;
 pub struct Teacher {
     /// The teacher's network.
     network: SaliencyNetwork,
+    input: InputConfig,
     binarization: Binarization,
     /// Whose classes the student learns, if not the teacher's.
     classifier: Option<SaliencyNetwork>,
@@ -22,19 +23,10 @@ pub struct Teacher {
     sharpness: f64,
 }
 
-/// What a student is to say of a batch.
-#[derive(Debug)]
-pub struct Targets {
-    /// `[N, 1, M, M]`, f32, in [0, 1], M the side of the teacher's mask.
-    pub masks: Tensor,
-    /// `[N, classes]`, before the softmax.
-    pub logits: Tensor,
-}
-
 impl Teacher {
     /// From a checkpoint's header and weights, and those of another `classifier` if classes are to be
     /// learnt from that. `zooms`: sizes of close-ups relative to the object's box. `sharpness`: see
-    /// [`Teacher::targets`].
+    /// [`Teacher::masks`].
     ///
     /// # Errors
     /// A tensor is missing.
@@ -49,6 +41,7 @@ impl Teacher {
             .transpose()?;
         Ok(Teacher {
             network: SaliencyNetwork::new(&header.network, parameters)?,
+            input: header.input.clone(),
             binarization: header.binarization,
             classifier,
             zooms: zooms.to_vec(),
@@ -56,40 +49,70 @@ impl Teacher {
         })
     }
 
-    /// Masks and classes for normalised pictures `[N, 3, S, S]`.
+    /// How pictures come to [`Teacher::masks`]: half as large again as the teacher's input, so that close-ups
+    /// show more than the whole did.
+    pub fn input(&self) -> InputConfig {
+        InputConfig {
+            size: self.input.size + self.input.size / 2,
+            ..self.input.clone()
+        }
+    }
+
+    /// Targets `[N, 1, M, M]`, f32, in [0, 1], for normalised pictures of the size of [`Teacher::input`].
     ///
-    /// The teacher marks the main object of a picture, looks at a close-up of its box for every zoom, and
-    /// the target t is the mean of the masks it gives of these, put back where they belong; outside of
-    /// them nothing is marked. With a sharpness k above 0 the target is σ(k (t - 1/2)): the larger k, the
-    /// nearer to yes and no.
+    /// The teacher marks the main object of a picture, looks at a close-up of its box for every zoom, each
+    /// with its mirror image, and the target t is the mean of the masks it gives of these, put back where
+    /// they belong; outside of them nothing is marked. With a sharpness k above 0 the target is
+    /// σ(k (t - 1/2)): the larger k, the nearer to yes and no.
     ///
     /// # Errors
     /// libtorch's; the teacher has no decoder.
-    pub fn targets(&self, pictures: &Tensor) -> Result<Targets> {
+    pub fn masks(&self, pictures: &Tensor) -> Result<Tensor> {
         let _no_gradients = tch::no_grad_guard();
-        let saliency = self.network.forward(pictures, Mode::Evaluate)?;
-        let seen = decoded(saliency.mask)?;
+        let side = i64::from(self.input.size);
+        let whole = resized(pictures, side).map_err(torch_error)?;
+        let seen = self.look(&whole)?;
         let boxes = self.boxes(&seen)?;
-        let mut masks = seen.f_zeros_like().map_err(torch_error)?;
+        let mut sums = seen.f_zeros_like().map_err(torch_error)?;
         for &zoom in &self.zooms {
-            self.look_closer(pictures, &boxes, zoom, &mut masks)?;
+            self.look_closer(pictures, &boxes, zoom, &mut sums)?;
         }
-        let logits = match &self.classifier {
-            Some(classifier) => classifier.forward(pictures, Mode::Evaluate)?.logits,
-            None => saliency.logits,
-        };
-        let finish = || -> std::result::Result<Targets, TchError> {
-            let mean = masks.f_div_scalar(self.zooms.len() as f64)?;
+        let finish = || {
+            let mean = sums.f_div_scalar(self.zooms.len() as f64)?;
             let masks = match self.sharpness {
                 0.0 => mean,
                 k => mean.f_sub_scalar(0.5)?.f_mul_scalar(k)?.f_sigmoid()?,
             };
-            Ok(Targets {
-                masks: masks.f_clamp(0.0, 1.0)?,
-                logits: logits.f_to_kind(Kind::Float)?,
-            })
+            masks.f_clamp(0.0, 1.0)
         };
         finish().map_err(torch_error)
+    }
+
+    /// Classes `[N, classes]`, before the softmax, for normalised pictures `[N, 3, S, S]`.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn logits(&self, pictures: &Tensor) -> Result<Tensor> {
+        let _no_gradients = tch::no_grad_guard();
+        let network = self.classifier.as_ref().unwrap_or(&self.network);
+        let mut outputs = network
+            .encoder
+            .forward(&[pictures.shallow_clone()], Mode::Evaluate)?;
+        let logits = outputs
+            .pop()
+            .expect("an encoder's last output is its logits");
+        logits.f_to_kind(Kind::Float).map_err(torch_error)
+    }
+
+    /// Mean of the masks of pictures `[N, 3, S, S]` and of their mirror images.
+    fn look(&self, pictures: &Tensor) -> Result<Tensor> {
+        let mirror = |tensor: &Tensor| tensor.f_flip([3i64]).map_err(torch_error);
+        let seen = decoded(self.network.forward(pictures, Mode::Evaluate)?.mask)?;
+        let mirrored = self.network.forward(&mirror(pictures)?, Mode::Evaluate)?;
+        let mirrored = mirror(&decoded(mirrored.mask)?)?;
+        seen.f_add(&mirrored)
+            .and_then(|sum| sum.f_div_scalar(2.0))
+            .map_err(torch_error)
     }
 
     /// The box of the largest component of every mask `[N, 1, M, M]`; the whole mask where nothing is
@@ -124,9 +147,9 @@ impl Teacher {
             .iter()
             .map(|&object| close_up(object, zoom, side as u32))
             .collect();
-        let enlarged = enlarge(pictures, &regions, side).map_err(torch_error)?;
-        let masks = decoded(self.network.forward(&enlarged, Mode::Evaluate)?.mask)?;
-        put_back(&masks, &regions, sums).map_err(torch_error)
+        let size = i64::from(self.input.size);
+        let enlarged = enlarge(pictures, &regions, side, size).map_err(torch_error)?;
+        put_back(&self.look(&enlarged)?, &regions, sums).map_err(torch_error)
     }
 }
 
@@ -147,25 +170,31 @@ fn whole(width: usize, height: usize) -> BoundingBox {
     }
 }
 
-/// `regions`, one a picture in pixels of a mask with `side` rows, cut out of `pictures` `[N, 3, S, S]` and
-/// enlarged to S × S.
+/// `regions`, one a picture in pixels of a mask with `side` rows, cut out of `pictures` `[N, 3, B, B]` and
+/// resized to `size` × `size`.
 fn enlarge(
     pictures: &Tensor,
     regions: &[BoundingBox],
     side: i64,
+    size: i64,
 ) -> std::result::Result<Tensor, TchError> {
-    let (_, _, height, width) = pictures.size4()?;
-    let scale = height / side;
+    let scale = pictures.size4()?.2 / side;
     let cut = |(index, region): (usize, &BoundingBox)| {
-        window(&pictures.f_narrow(0, index as i64, 1)?, region, scale)?
-            // Rounding of half precision would show in the enlarged picture.
-            .f_to_kind(Kind::Float)?
-            .f_internal_upsample_bilinear2d_aa([height, width], false, None, None)
+        let picture = pictures.f_narrow(0, index as i64, 1)?;
+        resized(&window(&picture, region, scale)?, size)
     };
     let parts = regions.iter().enumerate().map(cut);
-    // Rows, columns, channels, as the pictures have it.
-    Tensor::f_cat(&parts.collect::<std::result::Result<Vec<_>, _>>()?, 0)?
+    Tensor::f_cat(&parts.collect::<std::result::Result<Vec<_>, _>>()?, 0)
+}
+
+/// `[N, 3, H, W]` → `[N, 3, size, size]`, bilinear and antialiased, in the same format.
+fn resized(pictures: &Tensor, size: i64) -> std::result::Result<Tensor, TchError> {
+    // Rounding of half precision would show in the resized picture.
+    pictures
+        .f_to_kind(Kind::Float)?
+        .f_internal_upsample_bilinear2d_aa([size, size], false, None, None)?
         .f_to_kind(pictures.f_kind()?)?
+        // Rows, columns, channels in memory, which convolutions prefer.
         .f_permute([0, 2, 3, 1])?
         .f_contiguous()?
         .f_permute([0, 3, 1, 2])

@@ -138,6 +138,9 @@ pub struct DataConfig {
     pub checksum: u32,
     /// Whether pictures are mirrored half of the time.
     pub flip: bool,
+    /// Share of pictures that are taken whole, not cropped.
+    #[serde(default)]
+    pub whole: f64,
 }
 
 /// A folder or archive of pictures.
@@ -233,6 +236,7 @@ impl CourseConfig {
         ensure!(self.epochs > 0, "--epochs must be above zero");
         positive("--epoch-share", self.data.epoch_share)?;
         share("--epoch-share", self.data.epoch_share)?;
+        share("--whole", self.data.whole)?;
         for source in &self.data.sources {
             positive("--crop-scale", source.smallest_crop)?;
             share("--crop-scale", source.smallest_crop)?;

@@ -14,7 +14,7 @@ use super::ema::Ema;
 use super::learner::{Learner, State};
 use super::precision::LossScale;
 use crate::alternating::Batch;
-use crate::distillation::{Lesson, Student, StudentRates, Teacher};
+use crate::distillation::{Lesson, Student, StudentRates, TargetSet, Targets, Teacher};
 use crate::log::StepRecord;
 use crate::snapshot::Tensors;
 use crate::thinning::Place;
@@ -28,6 +28,8 @@ const WARM_UP: f64 = 20.0;
 pub struct DistillationLearner {
     student: Student,
     teacher: Teacher,
+    targets: TargetSet,
+    device: Device,
     config: DistillationConfig,
     loss_scale: LossScale,
     ema: Option<Ema>,
@@ -43,40 +45,18 @@ pub struct DistillationMeta {
 }
 
 impl DistillationLearner {
-    /// At the beginning of a run, with the student's `parameters` on `device`.
+    /// At the beginning of a run, with the student's `parameters` on `device`, and what the teacher says of
+    /// the run's pictures.
     ///
     /// # Errors
-    /// Names the checkpoint of a teacher that cannot be used; no memory.
+    /// Tensors are missing; no memory.
     pub fn new(
         config: &DistillationConfig,
         parameters: &Parameters,
+        teacher: Teacher,
+        targets: TargetSet,
         device: Device,
     ) -> anyhow::Result<DistillationLearner> {
-        let teacher = config.teacher.open(device)?;
-        anyhow::ensure!(
-            teacher.0.network.decoder.is_some(),
-            "'{}' is a classifier alone and marks nothing; name a checkpoint of casm train with --teacher",
-            config.teacher.path.display()
-        );
-        let classifier = config.classifier.as_ref();
-        let classifier = classifier.map(|file| file.open(device)).transpose()?;
-        for (file, header) in [
-            (Some(&config.teacher), Some(&teacher.0)),
-            (
-                config.classifier.as_ref(),
-                classifier.as_ref().map(|(header, _)| header),
-            ),
-        ] {
-            let (Some(file), Some(header)) = (file, header) else {
-                continue;
-            };
-            let (theirs, own) = (header.network.classes(), config.course.network.classes());
-            anyhow::ensure!(
-                theirs == own,
-                "'{}' tells {theirs} classes apart and the student {own}",
-                file.path.display()
-            );
-        }
         let ema = config.course.ema;
         let ema = ema.map(|decay| Ema::new(decay, parameters, device));
         Ok(DistillationLearner {
@@ -85,14 +65,9 @@ impl DistillationLearner {
                 parameters.filtered(|_| true),
                 config.weight_decay,
             )?,
-            teacher: Teacher::new(
-                (&teacher.0, &teacher.1),
-                classifier
-                    .as_ref()
-                    .map(|(header, weights)| (header, weights)),
-                &config.zooms,
-                config.sharpness,
-            )?,
+            teacher,
+            targets,
+            device,
             loss_scale: LossScale::new(config.course.precision),
             ema: ema.transpose()?,
             config: config.clone(),
@@ -116,7 +91,10 @@ impl Learner for DistillationLearner {
         let [mut mask_loss, mut class_loss, mut mask_mean, mut accuracy] = [0.0; 4];
         for batch in batches {
             let share = batch.len() as f64 / pictures as f64;
-            let targets = self.teacher.targets(&batch.pictures)?;
+            let targets = Targets {
+                masks: self.targets.of(&batch.origins, self.device)?,
+                logits: self.teacher.logits(&batch.pictures)?,
+            };
             let lesson = self
                 .student
                 .learn(&batch.pictures, &targets, config.class_weight)?;

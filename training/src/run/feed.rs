@@ -41,6 +41,7 @@ impl Feed {
                 // Each source has its own.
                 scale: (1.0, 1.0),
                 ratio: (3.0 / 4.0, 4.0 / 3.0),
+                whole: course.data.whole,
                 flip: course.data.flip,
             },
             workers: watch.workers,
@@ -74,13 +75,15 @@ impl Feed {
                 self.ahead = Some(loaded);
                 break;
             }
-            batches.push(Batch::from_pixels(
+            let mut batch = Batch::from_pixels(
                 &loaded.pixels,
                 &loaded.classes,
                 &self.course.input,
                 self.course.precision.kind(),
                 device,
-            )?);
+            )?;
+            batch.origins = loaded.origins;
+            batches.push(batch);
         }
         Ok(batches)
     }

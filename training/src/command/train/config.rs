@@ -24,6 +24,7 @@ impl Arguments {
             epochs: 60,
             epoch_share: 0.2,
             schedule: RateSchedule::Step(20),
+            whole: 0.0,
         };
         let opened = self
             .course

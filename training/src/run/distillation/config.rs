@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use super::super::config::{Configuration, CourseConfig, positive, share};
+use crate::distillation::Teacher;
 
 /// A run of `casm distill`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,6 +81,41 @@ impl DistillationConfig {
             );
         }
         Ok(())
+    }
+}
+
+impl DistillationConfig {
+    /// The teacher, on `device`.
+    ///
+    /// # Errors
+    /// Names the checkpoint that cannot teach this student.
+    pub fn open_teacher(&self, device: Device) -> anyhow::Result<Teacher> {
+        let open = |file: &TeacherConfig| -> anyhow::Result<(Header, Parameters)> {
+            let (header, parameters) = file.open(device)?;
+            let (theirs, own) = (header.network.classes(), self.course.network.classes());
+            ensure!(
+                theirs == own,
+                "'{}' tells {theirs} classes apart and the student {own}",
+                file.path.display()
+            );
+            Ok((header, parameters))
+        };
+        let (header, parameters) = open(&self.teacher)?;
+        ensure!(
+            header.network.decoder.is_some(),
+            "'{}' is a classifier alone and marks nothing; name a checkpoint of casm train with --teacher",
+            self.teacher.path.display()
+        );
+        let classifier = self.classifier.as_ref().map(open).transpose()?;
+        let classifier = classifier
+            .as_ref()
+            .map(|(header, parameters)| (header, parameters));
+        Ok(Teacher::new(
+            (&header, &parameters),
+            classifier,
+            &self.zooms,
+            self.sharpness,
+        )?)
     }
 }
 
