@@ -1,0 +1,153 @@
+//! CUDA graphs: what a batch launches, recorded once and launched again as one.
+//!
+//! At batch 1 some hundred kernels of microseconds each wait for the CPU to launch them; a graph is one launch.
+//! It runs on the memory that it was recorded with, so bytes are copied into a tensor of its own first, and its
+//! results are read before it runs again. A graph belongs to a batch of one kind: its size, and how its frames lie in memory.
+//! The first batches of a kind run without, which prepares cuDNN and the allocator; what cannot be recorded runs
+//! without for good, and one line on standard error says so.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tch::{Device, Kind, TchError, Tensor};
+
+use crate::cuda::{CapturedGraph, Stream};
+use crate::host_memory::HostMemory;
+
+/// Batches of a kind before its graph is recorded.
+const WARM_UP: usize = 2;
+/// Kinds that are kept, the last used first; each has the memory of all its activations.
+const KEPT: usize = 8;
+
+/// The graphs of a network, by the kind `K` of batches.
+pub struct Graphs<K> {
+    entries: Vec<Entry<K>>,
+    /// Why nothing is recorded any more.
+    failed: Option<String>,
+    replays: Arc<AtomicU64>,
+}
+
+struct Entry<K> {
+    kind: K,
+    runs: usize,
+    recorded: Option<Recorded>,
+}
+
+/// Fields are dropped in this order: the graph before what it works on.
+struct Recorded {
+    graph: CapturedGraph,
+    bytes: Tensor,
+    outputs: Vec<Tensor>,
+}
+
+impl<K: PartialEq> Graphs<K> {
+    /// None yet; `replays` counts the batches that ran as a graph.
+    pub fn new(replays: Arc<AtomicU64>) -> Graphs<K> {
+        Graphs {
+            entries: Vec::new(),
+            failed: None,
+            replays,
+        }
+    }
+
+    /// Forgets all: memory that they work on is going to be freed. Nothing may be under way.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    /// Computes `compute` of the bytes in `host`, on the stream's device. The results are valid when the stream has been
+    /// waited for, and until the next call. `compute` must launch the same for every batch of the kind.
+    ///
+    /// # Errors
+    /// Those of `compute`; CUDA's.
+    pub fn run(
+        &mut self,
+        kind: K,
+        stream: &Stream,
+        device: Device,
+        host: &HostMemory,
+        compute: impl Fn(&Tensor) -> Result<Vec<Tensor>, TchError>,
+    ) -> Result<Vec<Tensor>, TchError> {
+        if self.failed.is_some() {
+            return compute(&host.to_device(device)?);
+        }
+        let entry = self.entry(kind);
+        if entry.recorded.is_none() {
+            entry.runs += 1;
+            if entry.runs <= WARM_UP {
+                return compute(&host.to_device(device)?);
+            }
+            match record(stream, device, host.bytes().len(), &compute) {
+                Ok(recorded) => entry.recorded = Some(recorded),
+                Err(error) => {
+                    let reason = crate::torch_error(error).to_string();
+                    eprintln!("casm: computing without CUDA graphs, more slowly: {reason}");
+                    self.failed = Some(reason);
+                    return compute(&host.to_device(device)?);
+                }
+            }
+        }
+        let Some(recorded) = &mut entry.recorded else {
+            return compute(&host.to_device(device)?);
+        };
+        host.copy_to(&mut recorded.bytes)?;
+        recorded.graph.replay()?;
+        let outputs = recorded.outputs.iter().map(Tensor::shallow_clone).collect();
+        self.replays.fetch_add(1, Ordering::Relaxed);
+        Ok(outputs)
+    }
+
+    /// The entry of this kind, moved to the front; made if it is new.
+    fn entry(&mut self, kind: K) -> &mut Entry<K> {
+        match self.entries.iter().position(|entry| entry.kind == kind) {
+            Some(place) => self.entries[..=place].rotate_right(1),
+            None => {
+                self.entries.truncate(KEPT - 1);
+                let entry = Entry {
+                    kind,
+                    runs: 0,
+                    recorded: None,
+                };
+                self.entries.insert(0, entry);
+            }
+        }
+        &mut self.entries[0]
+    }
+}
+
+fn record(
+    stream: &Stream,
+    device: Device,
+    bytes: usize,
+    compute: impl Fn(&Tensor) -> Result<Vec<Tensor>, TchError>,
+) -> Result<Recorded, TchError> {
+    // Outside of the graph's own memory, which its work may overwrite.
+    let bytes = Tensor::f_zeros([bytes as i64], (Kind::Uint8, device))?;
+    stream.wait()?;
+    let (graph, outputs) = stream.capture(|| compute(&bytes))?;
+    Ok(Recorded {
+        graph,
+        bytes,
+        outputs,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kinds_used_last_are_kept() {
+        let mut graphs: Graphs<usize> = Graphs::new(Arc::default());
+        for kind in 0..KEPT {
+            graphs.entry(kind).runs = kind + 1;
+        }
+        // 0 is used again, so that 1 is the one that goes.
+        assert_eq!(graphs.entry(0).runs, 1);
+        assert_eq!(graphs.entry(100).runs, 0);
+        let kinds: Vec<usize> = graphs.entries.iter().map(|entry| entry.kind).collect();
+        assert_eq!(kinds, [100, 0, 7, 6, 5, 4, 3, 2]);
+        graphs.clear();
+        assert!(graphs.entries.is_empty());
+    }
+}
