@@ -238,6 +238,78 @@ fn said<T>(call: impl FnOnce(*mut c_char, usize) -> Option<T>) -> Result<T, TchE
     })
 }
 
+/// The functions as they might be on the CPU, for tests of what calls them. Nothing is recorded: a graph's work is
+/// done when it is recorded, and a replay does nothing.
+#[cfg(test)]
+pub mod fake {
+    use super::*;
+
+    /// Functions that succeed; or whose records fail.
+    pub fn shim(records: bool) -> &'static Shim {
+        Box::leak(Box::new(Shim {
+            open,
+            close,
+            wait,
+            pinned,
+            copy,
+            graph_begin: if records { begin } else { refuse },
+            graph_end: handled,
+            graph_replay: handled,
+            graph_drop: drop_graph,
+        }))
+    }
+
+    const HANDLE: Handle = std::ptr::dangling_mut::<u8>().cast();
+
+    unsafe extern "C" fn open(_: i32, _: *mut c_char, _: usize) -> Handle {
+        HANDLE
+    }
+
+    unsafe extern "C" fn close(_: i32, handle: Handle, _: *mut c_char, _: usize) -> i32 {
+        i32::from(handle != HANDLE)
+    }
+
+    unsafe extern "C" fn wait(_: *mut c_char, _: usize) -> i32 {
+        0
+    }
+
+    unsafe extern "C" fn pinned(bytes: i64, _: *mut c_char, _: usize) -> TensorHandle {
+        let mut tensor = Tensor::zeros([bytes], (tch::Kind::Uint8, tch::Device::Cpu));
+        let handle = tensor.as_mut_ptr();
+        std::mem::forget(tensor);
+        handle
+    }
+
+    unsafe extern "C" fn copy(
+        to: TensorHandle,
+        from: TensorHandle,
+        _: *mut c_char,
+        _: usize,
+    ) -> i32 {
+        // SAFETY: both are tensors of the caller's, and are not freed here.
+        let tensors = unsafe { [to, from].map(|tensor| Tensor::from_ptr(tensor)) };
+        let [mut to, from] = tensors.map(std::mem::ManuallyDrop::new);
+        to.copy_(&from);
+        0
+    }
+
+    unsafe extern "C" fn begin(_: *mut c_char, _: usize) -> Handle {
+        HANDLE
+    }
+
+    unsafe extern "C" fn refuse(text: *mut c_char, _: usize) -> Handle {
+        // SAFETY: two bytes of the caller's room.
+        unsafe { text.copy_from(c"no".as_ptr(), 3) };
+        std::ptr::null_mut()
+    }
+
+    unsafe extern "C" fn handled(handle: Handle, _: *mut c_char, _: usize) -> i32 {
+        i32::from(handle != HANDLE)
+    }
+
+    unsafe extern "C" fn drop_graph(_: Handle) {}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,7 +327,7 @@ mod tests {
     fn a_function_without_a_result_tells_its_message() {
         let error = said(|text, room| {
             assert_eq!(room, ROOM);
-            // SAFETY: a single byte of room.
+            // SAFETY: a byte of the room; the rest is zeros.
             unsafe { *text = b'x' as c_char };
             None::<()>
         });

@@ -135,6 +135,42 @@ fn record(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
+
+    /// Runs batches of one kind with functions that record, or do not; what came out, how often it was computed, and
+    /// how often replayed.
+    fn run(records: bool, batches: u8) -> (Vec<u8>, usize, u64) {
+        let shim = crate::cuda::fake::shim(records);
+        let stream = Stream::open(shim, 0).expect("opens");
+        let replays = Arc::new(AtomicU64::new(0));
+        let mut graphs = Graphs::new(replays.clone());
+        let mut host = HostMemory::new(Some(shim)).expect("memory");
+        let computed = Cell::new(0);
+        let results = (0..batches).map(|value| {
+            host.room(5).expect("memory").fill(value);
+            // The bytes themselves, so that the false graph's results follow them.
+            let compute = |bytes: &Tensor| {
+                computed.set(computed.get() + 1);
+                Ok(vec![bytes.shallow_clone()])
+            };
+            let outputs = graphs.run("kind", &stream, Device::Cpu, &host, compute);
+            let outputs = outputs.expect("computes");
+            assert_eq!(outputs[0].size(), [5]);
+            outputs[0].int64_value(&[4]) as u8
+        });
+        let results = results.collect();
+        (results, computed.get(), replays.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn two_batches_run_before_the_third_is_recorded_and_replayed() {
+        assert_eq!(run(true, 6), ((0..6).collect(), 3, 4));
+    }
+
+    #[test]
+    fn what_cannot_be_recorded_runs_without() {
+        assert_eq!(run(false, 6), ((0..6).collect(), 6, 0));
+    }
 
     #[test]
     fn the_kinds_used_last_are_kept() {

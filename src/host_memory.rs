@@ -205,4 +205,37 @@ mod tests {
         let tensor = memory.to_device(Device::Cpu).expect("memory");
         assert_eq!(Vec::<u8>::try_from(&tensor).expect("bytes"), [5, 6]);
     }
+
+    #[test]
+    fn pinned_memory_grows_and_reads_back() {
+        let shim = crate::cuda::fake::shim(true);
+        let stream = Stream::open(shim, 0).expect("opens");
+        let mut memory = HostMemory::new(Some(shim)).expect("memory");
+        for bytes in [3, UNIT + 1, 10] {
+            let room = memory.room(bytes).expect("memory");
+            assert_eq!(room.len(), bytes);
+            room.fill(7);
+            room[bytes - 1] = 9;
+            let mut copied = Tensor::zeros([bytes as i64], (Kind::Uint8, Device::Cpu));
+            memory.copy_to(&mut copied).expect("as many");
+            assert_eq!(copied, memory.to_device(Device::Cpu).expect("memory"));
+            let copied = Vec::<u8>::try_from(&copied).expect("bytes");
+            assert_eq!((copied[0], copied[bytes - 1]), (7, 9));
+        }
+        assert_eq!(memory.pinned.as_ref().expect("pinned").capacity, 2 * UNIT);
+        let tensors = [
+            Tensor::from_slice(&[1.0_f32, 2.0]).reshape([1, 2]),
+            Tensor::from_slice(&[3.0_f32]),
+        ];
+        assert_eq!(
+            memory.read_back(&tensors, &stream).expect("pinned"),
+            [1.0, 2.0, 3.0]
+        );
+        assert!(
+            HostMemory::new(None)
+                .expect("memory")
+                .read_back(&tensors, &stream)
+                .is_err()
+        );
+    }
 }
