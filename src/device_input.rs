@@ -11,6 +11,7 @@ use casm_core::input::{Reading, WEIGHT_ONE, readings};
 use casm_core::{Geometry, Result};
 use tch::{Device, Kind, TchError, Tensor};
 
+use crate::host_memory::HostMemory;
 use crate::torch_error;
 
 /// Sizes of frames whose weights are kept. At 1080p they are 3 MB each.
@@ -81,6 +82,24 @@ impl DeviceInput {
             self.known.push((*layout, matrices));
         }
         Ok(forgotten)
+    }
+
+    /// The input of each frame, `[frames, S, S, 3]` RGB bytes, from the device: for comparisons with
+    /// [`InputBuilder`](casm_core::input::InputBuilder). The frames must have one input size.
+    ///
+    /// # Errors
+    /// [`casm_core::Error::Config`] for a geometry whose square is not inside of the frame; libtorch's.
+    pub fn pixels(&mut self, frames: &[LaidFrame<'_>]) -> Result<Vec<u8>> {
+        let mut host = HostMemory::new(None)?;
+        host.store_frames(frames)?;
+        let layouts: Vec<Layout> = frames.iter().map(Layout::of).collect();
+        self.prepare(&layouts)?;
+        let pixels = || {
+            let bytes = host.to_device(self.device)?;
+            let pictures = self.pictures(&bytes, &layouts)?.f_to_device(Device::Cpu)?;
+            Vec::try_from(&pictures.f_reshape([-1])?)
+        };
+        pixels().map_err(torch_error)
     }
 
     fn find(&self, layout: &Layout) -> Option<&Vec<Matrices>> {
@@ -235,6 +254,127 @@ fn levels(mut sums: Tensor) -> std::result::Result<Tensor, TchError> {
 mod tests {
     use super::*;
     use casm_core::Resize;
+    use casm_core::frame::{ColorMatrix, Frame, Plane};
+    use casm_core::input::InputBuilder;
+
+    /// Noise, which shows every rounding, with padding between rows that must not be read.
+    struct Noise {
+        format: PixelFormat,
+        size: (u32, u32),
+        color: ColorSpace,
+        planes: Vec<(Vec<u8>, usize)>,
+    }
+
+    impl Noise {
+        fn new(format: PixelFormat, size: (u32, u32), padding: usize, color: ColorSpace) -> Noise {
+            let mut state = 1_u32 + size.0;
+            let mut next = move || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            };
+            let planes = (0..format.plane_count()).map(|plane| {
+                let plane = format.plane_size(plane, size.0, size.1);
+                let stride = plane.row_bytes() + padding;
+                let bytes = (0..stride * plane.rows as usize).map(|_| next());
+                (bytes.collect(), stride)
+            });
+            Noise {
+                format,
+                size,
+                color,
+                planes: planes.collect(),
+            }
+        }
+
+        fn laid(&self, resize: Resize, side: u32) -> LaidFrame<'_> {
+            let (width, height) = self.size;
+            let planes = self.planes.iter().map(|(data, stride)| Plane {
+                data,
+                stride: *stride,
+            });
+            let frame = Frame::new(self.format, width, height, self.color, planes);
+            LaidFrame {
+                frame: frame.expect("fits"),
+                geometry: Geometry::new(resize, width, height, side),
+            }
+        }
+    }
+
+    /// Largest and mean difference.
+    fn differences(found: &[u8], expected: &[u8]) -> (u8, f64) {
+        assert_eq!(found.len(), expected.len());
+        let pairs = found.iter().zip(expected);
+        let differences: Vec<u8> = pairs.map(|(a, b)| a.abs_diff(*b)).collect();
+        let sum: f64 = differences.iter().map(|&d| f64::from(d)).sum();
+        let largest = differences.iter().max().copied().unwrap_or(0);
+        (largest, sum / found.len() as f64)
+    }
+
+    fn on_cpu(frames: &[LaidFrame<'_>]) -> Vec<u8> {
+        let (mut builder, mut pixels, mut all) = (InputBuilder::default(), Vec::new(), Vec::new());
+        for LaidFrame { frame, geometry } in frames {
+            builder.build(frame, geometry, &mut pixels).expect("fits");
+            all.extend_from_slice(&pixels);
+        }
+        all
+    }
+
+    #[test]
+    fn every_format_gives_the_bytes_of_the_way_on_the_cpu() {
+        let spaces = [ColorMatrix::Bt601, ColorMatrix::Bt709, ColorMatrix::Bt2020];
+        let sizes = [(640, 360), (301, 97), (63, 40), (17, 33), (3, 2), (1, 1)];
+        for (at, format) in PixelFormat::ALL.into_iter().enumerate() {
+            for (place, size) in sizes.into_iter().enumerate() {
+                for resize in [Resize::Stretch, Resize::Crop] {
+                    let color = ColorSpace {
+                        matrix: spaces[(at + place) % 3],
+                        full_range: place % 2 == 0,
+                    };
+                    let noise = Noise::new(format, size, 13 * (place % 3), color);
+                    let laid = [noise.laid(resize, 48)];
+                    let found = DeviceInput::new(Device::Cpu)
+                        .pixels(&laid)
+                        .expect("computes");
+                    // None: whole numbers on both ways.
+                    let differences = differences(&found, &on_cpu(&laid));
+                    assert_eq!(differences, (0, 0.0), "{format} {size:?} {resize:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_frame_at_the_size_of_the_network_is_the_same_too() {
+        let color = ColorSpace {
+            matrix: ColorMatrix::Bt709,
+            full_range: false,
+        };
+        for format in [PixelFormat::Nv12, PixelFormat::Bgrx] {
+            let noise = Noise::new(format, (1920, 1080), 64, color);
+            let laid = [noise.laid(Resize::Stretch, 224)];
+            let found = DeviceInput::new(Device::Cpu)
+                .pixels(&laid)
+                .expect("computes");
+            assert_eq!(differences(&found, &on_cpu(&laid)), (0, 0.0), "{format}");
+        }
+    }
+
+    #[test]
+    fn a_batch_of_unlike_frames_is_each_of_them() {
+        let color = ColorSpace::default();
+        let noises = [
+            Noise::new(PixelFormat::I420, (31, 21), 3, color),
+            Noise::new(PixelFormat::Gray8, (50, 60), 0, color),
+            Noise::new(PixelFormat::Yuy2, (33, 8), 5, color),
+            Noise::new(PixelFormat::Argb, (20, 9), 1, color),
+        ];
+        let laid = noises.each_ref().map(|noise| noise.laid(Resize::Crop, 16));
+        let mut input = DeviceInput::new(Device::Cpu);
+        for _ in 0..2 {
+            let found = input.pixels(&laid).expect("computes");
+            assert_eq!(differences(&found, &on_cpu(&laid)), (0, 0.0));
+        }
+    }
 
     #[test]
     fn weights_of_sixteen_layouts_are_kept() {

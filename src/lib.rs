@@ -11,7 +11,7 @@
 //! | module | [`module`] | a graph of layers with its tensors; the forward pass |
 //! | network | [`SaliencyNetwork`] | `[N, 3, S, S]` → encoder → decoder → mask and logits |
 //! | calibration | [`calibration`] | pictures → ranges of activations, for int8 |
-//! | device input | `device_input` | frames → `[N, S, S, 3]` bytes, on a device |
+//! | device input | [`device_input`] | frames → `[N, S, S, 3]` bytes, on a device |
 //! | graph | `graph` | what a batch launches on a GPU, recorded and launched as one |
 //! | engine | [`TorchEngine`] | pixels → mask and logits without tensors at the border |
 //! | import | [`import`] | PyTorch files → checkpoints, without executing a pickle |
@@ -24,7 +24,7 @@ pub mod calibration;
 mod computation;
 mod cuda;
 pub mod device;
-mod device_input;
+pub mod device_input;
 mod engine_export;
 mod graph;
 mod host_memory;

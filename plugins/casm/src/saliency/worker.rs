@@ -234,7 +234,7 @@ fn compute(model: &Model, jobs: &[Job]) -> Result<Output> {
 fn compute_frames(
     model: &Model,
     frames: &[&Picture],
-    mut mapped: Vec<LaidFrame<'_>>,
+    mapped: Vec<LaidFrame<'_>>,
 ) -> Result<Output> {
     let Some((
         Picture::Frame {
@@ -248,11 +248,13 @@ fn compute_frames(
         return model.run_frames(&mapped);
     };
     layout.read(buffer, |frame| {
-        mapped.push(LaidFrame {
+        // Bound anew, as frames that live as long as this mapping.
+        let mut frames = mapped;
+        frames.push(LaidFrame {
             frame: frame.clone(),
             geometry: *geometry,
         });
-        compute_frames(model, others, mapped)
+        compute_frames(model, others, frames)
     })
 }
 
