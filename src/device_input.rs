@@ -254,8 +254,8 @@ fn levels(mut sums: Tensor) -> std::result::Result<Tensor, TchError> {
 mod tests {
     use super::*;
     use casm_core::Resize;
+    use casm_core::engine::prepare_pixels;
     use casm_core::frame::{ColorMatrix, Frame, Plane};
-    use casm_core::input::InputBuilder;
 
     /// Noise, which shows every rounding, with padding between rows that must not be read.
     struct Noise {
@@ -311,12 +311,7 @@ mod tests {
     }
 
     fn on_cpu(frames: &[LaidFrame<'_>]) -> Vec<u8> {
-        let (mut builder, mut pixels, mut all) = (InputBuilder::default(), Vec::new(), Vec::new());
-        for LaidFrame { frame, geometry } in frames {
-            builder.build(frame, geometry, &mut pixels).expect("fits");
-            all.extend_from_slice(&pixels);
-        }
-        all
+        prepare_pixels(frames).expect("fits")
     }
 
     #[test]

@@ -167,7 +167,8 @@ impl HostMemory {
     }
 }
 
-fn frame_bytes(laid: &LaidFrame<'_>) -> usize {
+/// Bytes of a frame's planes, without what is between rows.
+pub fn frame_bytes(laid: &LaidFrame<'_>) -> usize {
     let frame = &laid.frame;
     let format = frame.format();
     let planes = 0..format.plane_count();

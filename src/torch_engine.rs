@@ -11,7 +11,9 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use casm_core::checkpoint::Checkpoint;
-use casm_core::engine::{Engine, EngineDescription, EngineOptions, LaidFrame, Output};
+use casm_core::engine::{
+    Engine, EngineDescription, EngineOptions, LaidFrame, Output, prepare_pixels,
+};
 use casm_core::network::Folded;
 use casm_core::{Error, Result};
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -19,10 +21,14 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use crate::computation::{Computation, Pictures};
 use crate::cuda::Shim;
 use crate::device_input::Layout;
-use crate::host_memory::HostMemory;
+use crate::host_memory::{HostMemory, frame_bytes};
 
 /// The version that tch is made for.
 pub(crate) const NAME: &str = "torch 2.11";
+
+/// Larger frames are prepared on the CPU: their numbers would take four times these bytes on the device. Twice what
+/// a 4K frame of four bytes a pixel has.
+const LARGEST: usize = 64 << 20;
 
 /// One checkpoint on one device.
 pub struct TorchEngine {
@@ -227,6 +233,10 @@ impl Engine for TorchEngine {
         }
         if frames.is_empty() {
             return Err(failure("there are no frames".to_owned()));
+        }
+        if frames.iter().map(frame_bytes).any(|bytes| bytes > LARGEST) {
+            let pixels = prepare_pixels(frames)?;
+            return self.run(frames.len(), &pixels, output);
         }
         let layouts = frames.iter().map(Layout::of).collect();
         let fill = |host: &mut HostMemory| host.store_frames(frames);

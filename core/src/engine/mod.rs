@@ -51,14 +51,21 @@ pub trait Engine: Send {
     /// # Errors
     /// As there; [`Error::Frame`] and [`Error::Config`] if a geometry does not fit its frame.
     fn run_frames(&mut self, frames: &[LaidFrame<'_>], output: &mut Output) -> Result<()> {
-        let (mut builder, mut pixels, mut picture) =
-            (InputBuilder::default(), Vec::new(), Vec::new());
-        for LaidFrame { frame, geometry } in frames {
-            builder.build(frame, geometry, &mut picture)?;
-            pixels.extend_from_slice(&picture);
-        }
-        self.run(frames.len(), &pixels, output)
+        self.run(frames.len(), &prepare_pixels(frames)?, output)
     }
+}
+
+/// The network's input of each frame, `[frames, S, S, 3]` RGB bytes, made on the CPU.
+///
+/// # Errors
+/// Those of [`InputBuilder::build`].
+pub fn prepare_pixels(frames: &[LaidFrame<'_>]) -> Result<Vec<u8>> {
+    let (mut builder, mut all, mut pixels) = (InputBuilder::default(), Vec::new(), Vec::new());
+    for LaidFrame { frame, geometry } in frames {
+        builder.build(frame, geometry, &mut pixels)?;
+        all.extend_from_slice(&pixels);
+    }
+    Ok(all)
 }
 
 /// A frame, and how it lies on the network's square.
