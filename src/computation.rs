@@ -106,7 +106,10 @@ impl Computation {
         output: &mut Output,
     ) -> Result<()> {
         let _no_gradients = tch::no_grad_guard();
-        if let (Pictures::Pixels(count), Device::Cpu) = (pictures, self.device) {
+        let on_cpu = self.device == Device::Cpu && self.gpu.is_none();
+        if let Pictures::Pixels(count) = pictures
+            && on_cpu
+        {
             return copy_out(self.network.run(*count, host.bytes())?, output);
         }
         if let Pictures::Frames(layouts) = pictures
@@ -191,4 +194,73 @@ fn copy_out(mut outputs: Vec<Tensor>, output: &mut Output) -> Result<()> {
         None => output.masks.clear(),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cuda::fake;
+    use casm_core::Checkpoint;
+    use casm_core::engine::LaidFrame;
+    use casm_core::frame::{ColorSpace, Frame, PixelFormat, Plane};
+    use casm_core::{Geometry, Resize};
+
+    const SIDE: usize = 64;
+
+    /// On the CPU; with the false functions of a GPU, if any.
+    fn computation(shim: Option<&'static Shim>) -> Computation {
+        let checkpoint = Checkpoint::built_in().expect("valid");
+        let folded = Folded::from_checkpoint(&checkpoint).expect("valid");
+        let gpu = shim.map(|shim| Gpu {
+            graphs: Some(Graphs::new(Arc::default())),
+            results: HostMemory::new(Some(shim)).expect("memory"),
+            stream: Stream::open(shim, 0).expect("opens"),
+        });
+        Computation {
+            network: Packed::new(&folded, SIDE, Kind::Float, Device::Cpu).expect("valid"),
+            input: DeviceInput::new(Device::Cpu),
+            device: Device::Cpu,
+            side: SIDE as i64,
+            gpu,
+        }
+    }
+
+    /// What a GPU does beside the network, in each number of batches: pinned memory, graphs that cannot be
+    /// recorded, results read back.
+    #[test]
+    fn the_way_of_gpus_gives_the_same_numbers() {
+        let shim = fake::shim(false);
+        let (mut plain, mut gpu) = (computation(None), computation(Some(shim)));
+        let mut host = HostMemory::new(Some(shim)).expect("memory");
+        let (mut found, mut expected) = (Output::default(), Output::default());
+        for (batch, seed) in [(2, 1), (1, 2), (2, 3), (2, 4)] {
+            let bytes = (0..batch * SIDE * SIDE * 3).map(|at| (at * 31 % (200 + seed)) as u8);
+            let bytes: Vec<u8> = bytes.collect();
+            host.room(bytes.len())
+                .expect("memory")
+                .copy_from_slice(&bytes);
+            let pictures = Pictures::Pixels(batch);
+            gpu.run(&pictures, &host, &mut found).expect("runs");
+            plain.run(&pictures, &host, &mut expected).expect("runs");
+            assert_eq!(found, expected);
+            assert_eq!(found.masks.len(), batch * SIDE * SIDE / 16);
+        }
+        let bytes: Vec<u8> = (0..40 * 30).map(|at| (at % 251) as u8).collect();
+        let plane = Plane {
+            data: &bytes,
+            stride: 40,
+        };
+        let frame = Frame::new(PixelFormat::Gray8, 40, 30, ColorSpace::default(), [plane]);
+        let laid = LaidFrame {
+            frame: frame.expect("fits"),
+            geometry: Geometry::new(Resize::Crop, 40, 30, SIDE as u32),
+        };
+        let frames = [laid.clone(), laid];
+        let pictures = Pictures::Frames(frames.iter().map(Layout::of).collect());
+        host.store_frames(&frames).expect("memory");
+        gpu.run(&pictures, &host, &mut found).expect("runs");
+        plain.run(&pictures, &host, &mut expected).expect("runs");
+        assert_eq!(found, expected);
+        assert_eq!(found.masks[..256], found.masks[256..]);
+    }
 }
