@@ -2,7 +2,7 @@
 # Compiles src/cuda/shim.cpp, without CUDA and without a GPU: libtorch's headers are those of `make setup`, CUDA's come
 # from PyPI (5.5 MB, into a temporary folder, of the CUDA that libtorch 2.11's wheel is made for). CUDA_HOME names
 # others. With CASM_CUDA_LIBS, the lib folder of a libtorch with CUDA, it is linked as well, and every symbol must be
-# found.
+# found. With SHIM, it is built into that file, to find its symbols in the libtorch that is loaded before it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,6 +21,10 @@ if [ -z "${CUDA_HOME:-}" ]; then
 fi
 
 compiler=(${CXX:-c++} -std=c++17 -Wall -Wextra -isystem "$torch/include" -isystem "$cuda")
+if [ -n "${SHIM:-}" ]; then
+    "${compiler[@]}" -O2 -fPIC -shared src/cuda/shim.cpp -o "$SHIM"
+    exit
+fi
 if [ -z "${CASM_CUDA_LIBS:-}" ]; then
     "${compiler[@]}" -fsyntax-only src/cuda/shim.cpp
     echo "the shim compiles; it was not linked (CASM_CUDA_LIBS) and has not run"

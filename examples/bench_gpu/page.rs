@@ -194,6 +194,10 @@ fn gpu(device: Device) -> String {
 }
 
 fn commit() -> String {
+    // Of programs that were built on another machine.
+    if let Ok(commit) = std::env::var("CASM_COMMIT") {
+        return commit;
+    }
     let commit = output("git", &["rev-parse", "--short", "HEAD"]);
     match output("git", &["status", "--porcelain", "--untracked-files=no"]).is_empty() {
         true => commit,
