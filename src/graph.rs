@@ -3,8 +3,9 @@
 //! At batch 1 some hundred kernels of microseconds each wait for the CPU to launch them; a graph is one launch.
 //! It runs on the memory that it was recorded with, so bytes are copied into a tensor of its own first, and its
 //! results are read before it runs again. A graph belongs to a batch of one kind: its size, and how its frames lie in memory.
-//! The first batches of a kind run without, which prepares cuDNN and the allocator; what cannot be recorded runs
-//! without for good, and one line on standard error says so.
+//! The first batches of a kind run without, which prepares cuDNN and the allocator; a graph's first results are compared
+//! with those of single launches. What cannot be recorded, or gives something else, runs without for good, and
+//! one line on standard error says so.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,8 @@ use crate::host_memory::HostMemory;
 
 /// Batches of a kind before its graph is recorded.
 const WARM_UP: usize = 2;
+/// Mean difference that other algorithms of cuDNN may make, in 16 bits.
+const TOLERANCE: f64 = 1e-2;
 /// Kinds that are kept, the last used first; each has the memory of all its activations.
 const KEPT: usize = 8;
 
@@ -77,22 +80,22 @@ impl<K: PartialEq> Graphs<K> {
             if entry.runs <= WARM_UP {
                 return compute(&host.to_device(device)?);
             }
-            match record(stream, device, host.bytes().len(), &compute) {
+            let recorded = record(stream, device, host.bytes().len(), &compute);
+            let expected = compute(&host.to_device(device)?)?;
+            match recorded.and_then(|recorded| recorded.checked(host, &expected)) {
                 Ok(recorded) => entry.recorded = Some(recorded),
                 Err(error) => {
                     let reason = crate::torch_error(error).to_string();
                     eprintln!("casm: computing without CUDA graphs, more slowly: {reason}");
                     self.failed = Some(reason);
-                    return compute(&host.to_device(device)?);
                 }
             }
+            return Ok(expected);
         }
         let Some(recorded) = &mut entry.recorded else {
             return compute(&host.to_device(device)?);
         };
-        host.copy_to(&mut recorded.bytes)?;
-        recorded.graph.replay()?;
-        let outputs = recorded.outputs.iter().map(Tensor::shallow_clone).collect();
+        let outputs = recorded.replay(host)?;
         self.replays.fetch_add(1, Ordering::Relaxed);
         Ok(outputs)
     }
@@ -112,6 +115,30 @@ impl<K: PartialEq> Graphs<K> {
             }
         }
         &mut self.entries[0]
+    }
+}
+
+impl Recorded {
+    /// Launches it on the bytes in `host`.
+    fn replay(&mut self, host: &HostMemory) -> Result<Vec<Tensor>, TchError> {
+        host.copy_to(&mut self.bytes)?;
+        self.graph.replay()?;
+        Ok(self.outputs.iter().map(Tensor::shallow_clone).collect())
+    }
+
+    /// Itself, if it gives what single launches gave. A graph that works on the wrong memory is far from that.
+    fn checked(mut self, host: &HostMemory, expected: &[Tensor]) -> Result<Recorded, TchError> {
+        for (found, expected) in self.replay(host)?.iter().zip(expected) {
+            let expected = expected.f_to_kind(Kind::Float)?;
+            let difference = found.f_to_kind(Kind::Float)?.f_sub(&expected)?;
+            let mean = |values: Tensor| values.f_abs()?.f_mean(Kind::Float)?.f_double_value(&[]);
+            let (off, scale) = (mean(difference)?, mean(expected)?);
+            if !(off <= TOLERANCE * (1.0 + scale)) {
+                let reason = format!("its results differ from those of single launches by {off}");
+                return Err(TchError::Torch(reason));
+            }
+        }
+        Ok(self)
     }
 }
 
@@ -138,8 +165,8 @@ mod tests {
     use std::cell::Cell;
 
     /// Runs batches of one kind with functions that record, or do not; what came out, how often it was computed, and
-    /// how often replayed.
-    fn run(records: bool, batches: u8) -> (Vec<u8>, usize, u64) {
+    /// how often replayed. The false graph's results are those of its record, unless they are its bytes themselves.
+    fn run(records: bool, stale: bool, batches: u8) -> (Vec<u8>, usize, u64) {
         let shim = crate::cuda::fake::shim(records);
         let stream = Stream::open(shim, 0).expect("opens");
         let replays = Arc::new(AtomicU64::new(0));
@@ -148,10 +175,12 @@ mod tests {
         let computed = Cell::new(0);
         let results = (0..batches).map(|value| {
             host.room(5).expect("memory").fill(value);
-            // The bytes themselves, so that the false graph's results follow them.
             let compute = |bytes: &Tensor| {
                 computed.set(computed.get() + 1);
-                Ok(vec![bytes.shallow_clone()])
+                Ok(vec![match stale {
+                    true => bytes.f_mul_scalar(1)?,
+                    false => bytes.shallow_clone(),
+                }])
             };
             let outputs = graphs.run("kind", &stream, Device::Cpu, &host, compute);
             let outputs = outputs.expect("computes");
@@ -163,13 +192,20 @@ mod tests {
     }
 
     #[test]
-    fn two_batches_run_before_the_third_is_recorded_and_replayed() {
-        assert_eq!(run(true, 6), ((0..6).collect(), 3, 4));
+    fn the_third_batch_is_recorded_and_later_ones_are_replayed() {
+        // Computed twice, for the record, and for what it is compared with.
+        assert_eq!(run(true, false, 6), ((0..6).collect(), 4, 3));
     }
 
     #[test]
     fn what_cannot_be_recorded_runs_without() {
-        assert_eq!(run(false, 6), ((0..6).collect(), 6, 0));
+        assert_eq!(run(false, false, 6), ((0..6).collect(), 6, 0));
+    }
+
+    #[test]
+    fn what_replays_something_else_runs_without() {
+        // The record itself is a seventh.
+        assert_eq!(run(true, true, 6), ((0..6).collect(), 7, 0));
     }
 
     #[test]
