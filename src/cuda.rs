@@ -63,8 +63,12 @@ fn load() -> Result<Shim, String> {
     // SAFETY: our own library, whose initialisers do nothing; the types are those of shim.cpp, which the version
     // vouches for. It is never closed.
     unsafe {
-        let library = Library::open(Some(&file), RTLD_NOW | RTLD_LOCAL)
-            .map_err(|error| format!("{} cannot be loaded: {error}", file.display()))?;
+        let library = Library::open(Some(&file), RTLD_NOW | RTLD_LOCAL).map_err(|error| {
+            // The loader's own words.
+            let reason = std::error::Error::source(&error)
+                .map_or_else(|| error.to_string(), |source| source.to_string());
+            format!("{} cannot be loaded: {reason}", file.display())
+        })?;
         let library = std::mem::ManuallyDrop::new(library);
         let version = find::<unsafe extern "C" fn() -> i32>(&library, "version")?;
         if version() != VERSION {
