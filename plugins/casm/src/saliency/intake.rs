@@ -11,7 +11,7 @@ use super::frame::FrameLayout;
 use super::model::Model;
 use super::settings::Settings;
 use super::shared::Instance;
-use super::worker::Ticket;
+use super::worker::{Picture, Ticket};
 
 /// What a stream has between start and stop, as far as the arriving frames need it.
 pub struct Intake {
@@ -91,7 +91,7 @@ impl Intake {
     /// [`casm_core::Error::Frame`] if the buffer does not hold the frame that was announced.
     pub fn inquire(
         &mut self,
-        buffer: &gst::BufferRef,
+        buffer: &gst::Buffer,
         settings: &Settings,
     ) -> Result<Option<Inquiry>> {
         let Some(layout) = &self.layout else {
@@ -106,17 +106,26 @@ impl Intake {
             layout.height(),
             header.input.size,
         );
-        let mut pixels = Vec::new();
-        layout.read(buffer, |frame| {
-            self.input.build(frame, &geometry, &mut pixels)
-        })?;
+        let picture = if self.model.description().prepares_input {
+            Picture::Frame {
+                buffer: buffer.clone(),
+                layout: layout.clone(),
+                geometry,
+            }
+        } else {
+            let mut pixels = Vec::new();
+            layout.read(buffer, |frame| {
+                self.input.build(frame, &geometry, &mut pixels)
+            })?;
+            Picture::Pixels(pixels)
+        };
         let options = settings.localize_options(header);
         let prepared = begin.elapsed();
         self.age = Some(0);
         Ok(Some(Inquiry {
             ticket: self
                 .instance
-                .submit(self.stream, self.model.clone(), pixels),
+                .submit(self.stream, self.model.clone(), picture),
             model: self.model.clone(),
             geometry,
             options,

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use casm_core::engine::{self, EngineDescription, Output};
+use casm_core::engine::{self, EngineDescription, LaidFrame, Output};
 use casm_core::{Checkpoint, Engine, EngineOptions, Error, Header, Result};
 
 use super::imp::lock;
@@ -86,9 +86,24 @@ impl Model {
     /// # Errors
     /// Those of the engine.
     pub fn run(&self, batch: usize, pixels: &[u8]) -> Result<Output> {
+        self.compute(|engine, output| engine.run(batch, pixels, output))
+    }
+
+    /// Computes frames as they are; see [`Engine::run_frames`]. A panic of the engine is an error.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn run_frames(&self, frames: &[LaidFrame<'_>]) -> Result<Output> {
+        self.compute(|engine, output| engine.run_frames(frames, output))
+    }
+
+    fn compute(
+        &self,
+        work: impl FnOnce(&mut dyn Engine, &mut Output) -> Result<()>,
+    ) -> Result<Output> {
         let work = std::panic::AssertUnwindSafe(|| {
             let mut output = Output::default();
-            lock(&self.engine).run(batch, pixels, &mut output)?;
+            work(lock(&self.engine).as_mut(), &mut output)?;
             Ok(output)
         });
         std::panic::catch_unwind(work).unwrap_or_else(|_| {

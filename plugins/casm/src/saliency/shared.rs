@@ -10,7 +10,7 @@ use casm_core::{Engine, EngineOptions, Header, Result};
 use super::imp::lock;
 use super::model::Model;
 use super::settings::Settings;
-use super::worker::{Batching, Ticket, Worker};
+use super::worker::{Batching, Picture, Ticket, Worker};
 
 /// How long a stop waits for the device.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -98,8 +98,8 @@ impl Instance {
     }
 
     /// Gives the worker a picture of `stream`, prepared for `model`.
-    pub fn submit(&self, stream: u64, model: Arc<Model>, pixels: Vec<u8>) -> Ticket {
-        self.worker.submit(stream, model, pixels)
+    pub fn submit(&self, stream: u64, model: Arc<Model>, picture: Picture) -> Ticket {
+        self.worker.submit(stream, model, picture)
     }
 
     /// Leaves the instance; the last who does ends the worker. False if that hangs.

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use casm_core::engine::Output;
-use casm_core::{Error, Result};
+use casm_core::engine::{LaidFrame, Output};
+use casm_core::{Error, Geometry, Result};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, select, unbounded};
 
+use super::frame::FrameLayout;
 use super::interrupt::Signal;
 use super::model::Model;
 use super::rotation::Rotation;
@@ -36,11 +37,27 @@ pub struct Worker {
     ended: Receiver<()>,
 }
 
+/// A frame as its model's engine wants it.
+pub enum Picture {
+    /// `[S, S, 3]`.
+    Pixels(Vec<u8>),
+    /// As it is, for an engine that prepares its input itself. Nobody writes into the buffer before the answer is
+    /// there.
+    Frame {
+        /// Holds it.
+        buffer: gst::Buffer,
+        /// How it lies in that.
+        layout: Arc<FrameLayout>,
+        /// How it lies on the network's square.
+        geometry: Geometry,
+    },
+}
+
 /// One picture.
 struct Job {
     stream: u64,
     model: Arc<Model>,
-    pixels: Vec<u8>,
+    picture: Picture,
     reply: Sender<Answer>,
     wanted: Weak<()>,
 }
@@ -84,13 +101,13 @@ impl Worker {
     }
 
     /// Gives the worker a picture of `stream`, prepared for `model`.
-    pub fn submit(&self, stream: u64, model: Arc<Model>, pixels: Vec<u8>) -> Ticket {
+    pub fn submit(&self, stream: u64, model: Arc<Model>, picture: Picture) -> Ticket {
         let (reply, answer) = bounded(1);
         let wanted = Arc::new(());
         let job = Job {
             stream,
             model,
-            pixels,
+            picture,
             reply,
             wanted: Arc::downgrade(&wanted),
         };
@@ -163,24 +180,33 @@ fn serve(jobs: &Receiver<Job>, batching: Batching) {
 }
 
 /// Computes jobs of one model. Where a batch fails, each is tried alone, so that one picture's failure is not others'.
-fn run(jobs: Vec<Job>) {
+fn run(mut jobs: Vec<Job>) {
     let begin = Instant::now();
     let Some(model) = jobs.first().map(|job| job.model.clone()) else {
         return;
     };
-    if let [job] = &jobs[..] {
-        let result = model.run(1, &job.pixels);
-        answer(job, result, begin.elapsed());
-        return;
-    }
-    let pixels: Vec<u8> = jobs.iter().flat_map(|job| &job.pixels).copied().collect();
-    match model.run(jobs.len(), &pixels) {
+    let result = match &jobs[..] {
+        [
+            Job {
+                picture: Picture::Pixels(pixels),
+                ..
+            },
+        ] => model.run(1, pixels),
+        _ => compute(&model, &jobs),
+    };
+    match result {
+        result if jobs.len() == 1 => {
+            if let Some(job) = jobs.pop() {
+                answer(job, result, begin.elapsed());
+            }
+        }
         Ok(output) => {
             let elapsed = begin.elapsed();
-            for (index, job) in jobs.iter().enumerate() {
+            let count = jobs.len();
+            for (index, job) in jobs.into_iter().enumerate() {
                 let part = Output {
-                    masks: share(&output.masks, index, jobs.len()),
-                    logits: share(&output.logits, index, jobs.len()),
+                    masks: share(&output.masks, index, count),
+                    logits: share(&output.logits, index, count),
                 };
                 answer(job, Ok(part), elapsed);
             }
@@ -189,12 +215,57 @@ fn run(jobs: Vec<Job>) {
     }
 }
 
+/// All at once. They are of one kind, because the model decides which.
+fn compute(model: &Model, jobs: &[Job]) -> Result<Output> {
+    let (mut pixels, mut frames) = (Vec::new(), Vec::new());
+    for job in jobs {
+        match &job.picture {
+            Picture::Pixels(picture) => pixels.extend_from_slice(picture),
+            frame => frames.push(frame),
+        }
+    }
+    match frames.is_empty() {
+        true => model.run(jobs.len(), &pixels),
+        false => compute_frames(model, &frames, Vec::new()),
+    }
+}
+
+/// Maps one frame after the other, and computes when all are.
+fn compute_frames(
+    model: &Model,
+    frames: &[&Picture],
+    mapped: Vec<LaidFrame<'_>>,
+) -> Result<Output> {
+    let Some((
+        Picture::Frame {
+            buffer,
+            layout,
+            geometry,
+        },
+        others,
+    )) = frames.split_first()
+    else {
+        return model.run_frames(&mapped);
+    };
+    layout.read(buffer, |frame| {
+        // Bound anew, as frames that live as long as this mapping.
+        let mut frames = mapped;
+        frames.push(LaidFrame {
+            frame: frame.clone(),
+            geometry: *geometry,
+        });
+        compute_frames(model, others, frames)
+    })
+}
+
 fn share(values: &[f32], index: usize, count: usize) -> Vec<f32> {
     let each = values.len() / count;
     values[index * each..(index + 1) * each].to_vec()
 }
 
-fn answer(job: &Job, result: Result<Output>, elapsed: Duration) {
+fn answer(job: Job, result: Result<Output>, elapsed: Duration) {
+    // Before the answer, so that the stream has its buffer for itself again and may draw in it.
+    drop(job.picture);
     // Fails if it is not wanted any more.
     let _ = job.reply.send(Answer { result, elapsed });
 }
