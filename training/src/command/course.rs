@@ -67,6 +67,9 @@ pub struct CourseArguments {
     /// 0.4].
     #[arg(long, value_name = "SHARE", help_heading = "Data")]
     pub whole: Option<f64>,
+    /// Change brightness and contrast of every picture by factors of up to 1 ± this [default: 0; distill: 0.3].
+    #[arg(long, value_name = "SHARE", help_heading = "Data")]
+    pub jitter: Option<f64>,
     /// Do not mirror pictures.
     #[arg(long, help_heading = "Data")]
     pub no_flip: bool,
@@ -195,6 +198,7 @@ impl CourseArguments {
                 epoch_share: self.epoch_share.unwrap_or(defaults.epoch_share),
                 compat: self.compat,
                 whole: self.whole.unwrap_or(defaults.whole),
+                jitter: self.jitter.unwrap_or(defaults.jitter),
                 flip: !self.no_flip,
             },
             network,
@@ -300,4 +304,6 @@ pub struct Defaults {
     pub schedule: RateSchedule,
     /// Share of pictures that are taken whole.
     pub whole: f64,
+    /// How far brightness and contrast are changed.
+    pub jitter: f64,
 }

@@ -177,6 +177,7 @@ impl Arguments {
             epoch_share: 1.0,
             schedule: RateSchedule::Cosine,
             whole: 0.4,
+            jitter: 0.3,
         };
         let keep_decoder = init.map_or(Ok(false), has_decoder)?;
         let decoder = Some(DecoderConfig::default());

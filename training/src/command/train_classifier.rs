@@ -60,6 +60,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 epoch_share: 1.0,
                 schedule: RateSchedule::Cosine,
                 whole: 0.0,
+                jitter: 0.0,
             };
             let opened = course.open(defaults, None, false)?;
             let config = ClassifierConfig {

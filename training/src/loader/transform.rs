@@ -23,6 +23,8 @@ pub enum Transform {
         whole: f64,
         /// Whether every second picture is mirrored.
         flip: bool,
+        /// How far brightness and contrast are changed, each by a factor of up to 1 ± this; the paper's: 0.
+        jitter: f64,
     },
     /// Short side to `short` pixels, then the centre: for validation, 256 with a size of 224.
     Crop {
@@ -40,6 +42,7 @@ impl Transform {
         ratio: (3.0 / 4.0, 4.0 / 3.0),
         whole: 0.0,
         flip: true,
+        jitter: 0.0,
     };
 
     /// The input made of a picture, and what it shows of it. Only [`Transform::Train`] draws from `random`.
@@ -50,6 +53,7 @@ impl Transform {
                 ratio,
                 whole,
                 flip,
+                jitter,
             } => {
                 // Nothing is drawn where nothing can come of it: the other draws stay what they were.
                 let region = match whole > 0.0 && random.random_bool(whole) {
@@ -60,6 +64,10 @@ impl Transform {
                 let mirrored = flip && random.random_bool(0.5);
                 if mirrored {
                     image::imageops::flip_horizontal_in_place(&mut input);
+                }
+                if jitter > 0.0 {
+                    let mut factor = || random.random_range(1.0 - jitter..=1.0 + jitter);
+                    change_light(&mut input, factor(), factor());
                 }
                 (input, View::new(region, picture.dimensions(), mirrored))
             }
@@ -80,8 +88,13 @@ impl Transform {
                 scale,
                 ratio,
                 whole,
+                jitter,
                 ..
             } => {
+                anyhow::ensure!(
+                    (0.0..1.0).contains(&jitter),
+                    "the change of light is {jitter}, but must be from 0 to below 1"
+                );
                 anyhow::ensure!(
                     (0.0..=1.0).contains(&whole),
                     "the share of whole pictures is {whole}, but must be from 0 to 1"
@@ -106,6 +119,20 @@ impl Transform {
             Transform::Stretch => {}
         }
         Ok(())
+    }
+}
+
+/// Multiplies levels by `brightness`, then their distances from the mean level by `contrast`.
+fn change_light(picture: &mut RgbImage, brightness: f64, contrast: f64) {
+    let levels = picture.as_raw();
+    let sum: u64 = levels.iter().map(|&level| u64::from(level)).sum();
+    let mean = brightness * sum as f64 / levels.len().max(1) as f64;
+    let changed: [u8; 256] = std::array::from_fn(|level| {
+        let level = (brightness * level as f64 - mean) * contrast + mean;
+        level.round().clamp(0.0, 255.0) as u8
+    });
+    for level in picture.iter_mut() {
+        *level = changed[usize::from(*level)];
     }
 }
 

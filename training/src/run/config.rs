@@ -141,6 +141,9 @@ pub struct DataConfig {
     /// Share of pictures that are taken whole, not cropped.
     #[serde(default)]
     pub whole: f64,
+    /// How far brightness and contrast are changed.
+    #[serde(default)]
+    pub jitter: f64,
 }
 
 /// A folder or archive of pictures.
@@ -237,6 +240,11 @@ impl CourseConfig {
         positive("--epoch-share", self.data.epoch_share)?;
         share("--epoch-share", self.data.epoch_share)?;
         share("--whole", self.data.whole)?;
+        ensure!(
+            (0.0..1.0).contains(&self.data.jitter),
+            "--jitter is {}, but must be from 0 to below 1",
+            self.data.jitter
+        );
         for source in &self.data.sources {
             positive("--crop-scale", source.smallest_crop)?;
             share("--crop-scale", source.smallest_crop)?;

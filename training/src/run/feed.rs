@@ -43,6 +43,7 @@ impl Feed {
                 ratio: (3.0 / 4.0, 4.0 / 3.0),
                 whole: course.data.whole,
                 flip: course.data.flip,
+                jitter: course.data.jitter,
             },
             workers: watch.workers,
             prefetch: 2 * course.data.accumulate + 2,

@@ -25,6 +25,7 @@ impl Arguments {
             epoch_share: 0.2,
             schedule: RateSchedule::Step(20),
             whole: 0.0,
+            jitter: 0.0,
         };
         let opened = self
             .course
