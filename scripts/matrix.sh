@@ -10,7 +10,7 @@ failed=()
 for suite in "$@"; do
     debian "$suite"
     if enter "$suite" sh -ec '
-        cargo build "$@" --lib --bins
+        cargo build "$@" --lib --bins --example boxes
         cargo test "$@" --test element --test element_streaming --test element_live --test element_errors \
             --test metadata --test pipelines' sh "${flags[@]}"; then
         say "$suite: passed"
