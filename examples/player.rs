@@ -2,19 +2,19 @@
 //! compares `casmesaliency` and `onnxinference` with.
 //!
 //! ```text
-//! echo 1 | player filesrc location=a.mp4 ! decodebin ! casmesaliency ! fakesink name=sink
+//! echo 8 | player filesrc location=a.mp4 ! decodebin ! casmesaliency ! fakesink name=sink
 //! ```
 //!
-//! For each line on its standard input it rewinds and plays to the end, then prints `{"frames": …, "seconds": …}`. The
-//! first frame is inside before the clock starts, and is not counted. With `CASM_PLAYER_MASKS=FILE` the tensor
-//! `casm-mask` of each frame, float32, is appended to the file. Nothing of casm is linked here: what a pipeline loads is
-//! the pipeline's own.
+//! For each line on its standard input, a number of seconds, it plays so much of the clip from its beginning, then prints
+//! `{"frames": …, "seconds": …}`. The first frame is inside before the clock starts, and is not counted. With
+//! `CASM_PLAYER_MASKS=FILE` the tensor `casm-mask` of each of these frames, float32, is left in the file. Nothing of casm
+//! is linked here: what a pipeline loads is the pipeline's own.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -48,55 +48,98 @@ fn run(words: &[String]) -> Result<()> {
         .by_name("sink")
         .and_then(|sink| sink.static_pad("sink"))
         .context("the pipeline's sink must have the name 'sink'")?;
-    let masks = match std::env::var_os("CASM_PLAYER_MASKS") {
-        Some(file) => {
-            let made = File::create(&file)
-                .with_context(|| format!("'{}' cannot be written", file.display()))?;
-            Some(Mutex::new(BufWriter::new(made)))
-        }
-        None => None,
-    };
-    let frames = Arc::new(AtomicU64::new(0));
-    let counter = frames.clone();
+    let played = Arc::new(Played::default());
+    let seen = played.clone();
+    let with_masks = std::env::var_os("CASM_PLAYER_MASKS").map(PathBuf::from);
+    let reads = with_masks.is_some();
     pad.add_probe(PadProbeType::BUFFER, move |_, info| {
-        counter.fetch_add(1, Relaxed);
-        match (info.buffer(), &masks) {
-            (Some(buffer), Some(masks)) => match append(buffer, masks) {
-                Ok(()) => PadProbeReturn::Ok,
-                Err(error) => {
-                    eprintln!("error: {error:#}");
-                    info.flow_res = Err(gst::FlowError::Error);
-                    PadProbeReturn::Handled
-                }
-            },
+        seen.frames.fetch_add(1, Relaxed);
+        match info
+            .buffer()
+            .filter(|_| reads)
+            .map(|buffer| seen.read(buffer))
+        {
+            Some(Err(error)) => {
+                eprintln!("error: {error:#}");
+                info.flow_res = Err(gst::FlowError::Error);
+                PadProbeReturn::Handled
+            }
             _ => PadProbeReturn::Ok,
         }
     });
-    let outcome = serve(&pipeline, &frames);
+    let outcome = serve(&pipeline, &played, with_masks.as_deref());
     pipeline.set_state(State::Null)?;
     outcome
 }
 
-fn serve(pipeline: &gst::Pipeline, frames: &AtomicU64) -> Result<()> {
-    pause(pipeline)?;
-    for (round, line) in std::io::stdin().lines().enumerate() {
-        line?;
-        if round > 0 {
-            pause(pipeline)?;
-            frames.store(0, Relaxed);
-            pipeline
-                .seek_simple(SeekFlags::FLUSH, gst::ClockTime::ZERO)
-                .context("the clip cannot be rewound")?;
-            wait(pipeline, |view| matches!(view, MessageView::AsyncDone(_)))?;
+/// What came to the sink since the last rewinding.
+#[derive(Default)]
+struct Played {
+    frames: AtomicU64,
+    masks: Mutex<Vec<u8>>,
+}
+
+impl Played {
+    fn forget(&self) {
+        self.frames.store(0, Relaxed);
+        self.masks().clear();
+    }
+
+    fn masks(&self) -> MutexGuard<'_, Vec<u8>> {
+        match self.masks.lock() {
+            Ok(masks) => masks,
+            Err(poisoned) => poisoned.into_inner(),
         }
-        let inside = frames.load(Relaxed);
+    }
+
+    fn read(&self, buffer: &gst::BufferRef) -> Result<()> {
+        let id = gst::glib::Quark::from_str(TENSOR_ID);
+        let meta = buffer
+            .meta::<TensorMeta>()
+            .context("the frame has no tensors")?;
+        let index = usize::try_from(meta.index_from_id(id))
+            .ok()
+            .with_context(|| format!("the frame has no tensor '{TENSOR_ID}'"))?;
+        let tensor = meta.as_slice().get(index).context("the index is valid")?;
+        self.masks()
+            .extend_from_slice(&tensor.data().map_readable()?);
+        Ok(())
+    }
+}
+
+fn serve(pipeline: &gst::Pipeline, played: &Played, masks: Option<&Path>) -> Result<()> {
+    for line in std::io::stdin().lines() {
+        let seconds: f64 = line?
+            .trim()
+            .parse()
+            .context("a line is a number of seconds")?;
+        let stop = gst::ClockTime::try_from_seconds_f64(seconds)
+            .context("a line is a number of seconds from 0 on")?;
+        pause(pipeline)?;
+        played.forget();
+        pipeline
+            .seek(
+                1.0,
+                SeekFlags::FLUSH | SeekFlags::ACCURATE,
+                gst::SeekType::Set,
+                gst::ClockTime::ZERO,
+                gst::SeekType::Set,
+                stop,
+            )
+            .context("the clip cannot be rewound")?;
+        wait(pipeline, |view| matches!(view, MessageView::AsyncDone(_)))?;
+        let inside = played.frames.load(Relaxed);
         let begin = Instant::now();
         pipeline.set_state(State::Playing)?;
         wait(pipeline, |view| matches!(view, MessageView::Eos(_)))?;
         let seconds = begin.elapsed().as_secs_f64();
-        let played = frames.load(Relaxed) - inside;
+        let frames = played.frames.load(Relaxed) - inside;
+        if let Some(file) = masks {
+            std::fs::write(file, &*played.masks())
+                .with_context(|| format!("'{}' cannot be written", file.display()))?;
+        }
         let mut output = std::io::stdout().lock();
-        writeln!(output, "{{\"frames\": {played}, \"seconds\": {seconds}}}")?;
+        writeln!(output, "{{\"frames\": {frames}, \"seconds\": {seconds}}}")?;
         output.flush()?;
     }
     Ok(())
@@ -133,23 +176,4 @@ fn wait(pipeline: &gst::Pipeline, wanted: impl Fn(&MessageView) -> bool) -> Resu
         }
     }
     bail!("nothing happened for ten minutes")
-}
-
-fn append(buffer: &gst::BufferRef, masks: &Mutex<BufWriter<File>>) -> Result<()> {
-    let id = gst::glib::Quark::from_str(TENSOR_ID);
-    let meta = buffer
-        .meta::<TensorMeta>()
-        .context("the frame has no tensors")?;
-    let index = usize::try_from(meta.index_from_id(id))
-        .ok()
-        .with_context(|| format!("the frame has no tensor '{TENSOR_ID}'"))?;
-    let tensor = meta.as_slice().get(index).context("the index is valid")?;
-    let bytes = tensor.data().map_readable()?;
-    let mut file = match masks.lock() {
-        Ok(file) => file,
-        Err(poisoned) => poisoned.into_inner(),
-    };
-    file.write_all(&bytes)?;
-    file.flush()?;
-    Ok(())
 }

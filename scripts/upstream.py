@@ -16,8 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Frames, from the first on, whose masks are compared.
-COMPARED = 50
+# Of the clip, in a round.
+SECONDS = 8
 # Upstream's element takes packed pixels of the model's size. Scaling before the conversion costs it least: 0.1 ms a
 # frame here, against 1.1 ms with `videoconvertscale`.
 FRONT = (
@@ -107,7 +107,7 @@ class Line:
         )
 
     def play(self):
-        self.process.stdin.write("1\n")
+        self.process.stdin.write(f"{SECONDS}\n")
         self.process.stdin.flush()
         said = self.process.stdout.readline()
         if not said:
@@ -123,7 +123,7 @@ class Line:
         side = round((len(values) / frames) ** 0.5)
         if side * side * frames != len(values):
             raise SystemExit(f"{self.title}: {len(values)} numbers in {frames} masks are no squares")
-        masks = [values[at * side * side : (at + 1) * side * side] for at in range(min(COMPARED, frames))]
+        masks = [values[at * side * side : (at + 1) * side * side] for at in range(frames)]
         # Ours is given at the picture's size, four equal pixels for one of the network's.
         step = side // 56
         return [
@@ -226,7 +226,7 @@ def table(model, field, settings):
     reference = ours[0]
 
     frames = field[0].rounds[0]["frames"] + 1
-    text = f"## {model}\n\n{frames} frames.\n\n"
+    text = f"## {model}\n\n{frames} frames a round.\n\n"
     text += (
         "| pipeline | frames/s | ms a frame | without decoding | CPU ms a frame "
         "| speed of the fastest `onnxinference` | masks against ours in f32 |\n|---|---|---|---|---|---|---|\n"
@@ -299,9 +299,9 @@ times in the same round. Debian sid: {versions}{other}.
 GStreamer's own way to run this model: `onnxinference` on what `casm export --onnx` writes, with all of ONNX Runtime's
 optimisations (its default is none), behind the cheapest conversion that was found. It leaves the mask and the classes as
 tensors; ours attaches the mask, the same tensor, boxes and detections. "Unfolded" is `casm export --onnx --unfolded`, normalised by the
-`.modelinfo` file. The clip `{settings.name}` is decoded by `decodebin` in all of them, end to end into `fakesink`; the first frame is inside
+`.modelinfo` file. The first {SECONDS} s of the clip `{settings.name}` are decoded by `decodebin` in all of them, end to end into `fakesink`; the first frame is inside
 before the clock starts. All pipelines take turns in each of {settings.rounds} rounds, each in a process of its own; a number is the median over rounds, then
-the least and the largest. Masks: over the first {COMPARED} frames, mean absolute difference and mean IoU of what is above 0.5, against
+the least and the largest. Masks: mean absolute difference and mean IoU of what is above 0.5, against
 `casmesaliency` in libtorch in f32. `videoscale` resizes without smoothing, ours as in training, so that these differ even for equal networks.
 
 """
