@@ -16,8 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Of the clip, in a round.
-SECONDS = 8
+# Of the clip, in a round: as many as the first pipeline of upstream's plays in this time, within these bounds.
+ROUND, LEAST, MOST = 3.0, 2, 8
 # Upstream's element takes packed pixels of the model's size. Scaling before the conversion costs it least: 0.1 ms a
 # frame here, against 1.1 ms with `videoconvertscale`.
 FRONT = (
@@ -74,7 +74,7 @@ class Line:
         self.process = None
         self.log = None
 
-    def start(self, settings):
+    def start(self, settings, seconds):
         masks = settings.work / "masks"
         description = (
             f"filesrc location={settings.work / settings.clip} ! decodebin ! {self.elements}"
@@ -87,13 +87,13 @@ class Line:
             # A process of its own, which writes: those that are measured do not.
             environment["CASM_PLAYER_MASKS"] = str(masks)
             self.run(player, description, environment)
-            frames = self.play()["frames"]
+            frames = self.play(seconds)["frames"]
             self.process.communicate()
             self.masks = self.read(masks, frames + 1)
             masks.unlink()
             del environment["CASM_PLAYER_MASKS"]
         self.run(player, description, environment)
-        self.play()  # warms up
+        self.play(seconds)  # warms up
 
     def run(self, player, description, environment):
         self.log = tempfile.TemporaryFile()
@@ -106,8 +106,8 @@ class Line:
             text=True,
         )
 
-    def play(self):
-        self.process.stdin.write(f"{SECONDS}\n")
+    def play(self, seconds):
+        self.process.stdin.write(f"{seconds}\n")
         self.process.stdin.flush()
         said = self.process.stdout.readline()
         if not said:
@@ -131,9 +131,9 @@ class Line:
             for mask in masks
         ]
 
-    def round(self):
+    def round(self, seconds):
         before = self.cpu()
-        played = self.play()
+        played = self.play(seconds)
         played["cpu"] = self.cpu() - before
         self.rounds.append(played)
 
@@ -201,23 +201,27 @@ def difference(line, reference):
 def measure(model, settings):
     """All rounds of one model; returns its part of the page."""
     field = lines(model, settings)
+    trial = field[1]
+    trial.start(settings, 1)
+    seconds = max(LEAST, min(MOST, round(ROUND / trial.play(1)["seconds"])))
+    trial.process.communicate()
     for line in field:
-        line.start(settings)
+        line.start(settings, seconds)
         print(f"  {line.title}: runs", file=sys.stderr)
     for number in range(settings.rounds):
         # Every round begins with another one.
         turn = number % len(field)
         for line in field[turn:] + field[:turn]:
-            line.round()
+            line.round(seconds)
         print(f"  round {number + 1} of {settings.rounds}", file=sys.stderr)
     for line in field:
         if line.cores() != {settings.core}:
             raise SystemExit(f"{line.title} has threads on the cores {line.cores()}, not only on {settings.core}")
         line.process.communicate()
-    return table(model, field, settings)
+    return table(model, field, seconds)
 
 
-def table(model, field, settings):
+def table(model, field, seconds):
     decoding = field[0].milliseconds()
     upstream = [line for line in field if "onnxinference" in line.title]
     ours = [line for line in field if "casmesaliency" in line.title]
@@ -227,7 +231,7 @@ def table(model, field, settings):
     reference = ours[0]
 
     frames = field[0].rounds[0]["frames"] + 1
-    text = f"## {model}\n\n{frames} frames a round.\n\n"
+    text = f"## {model}\n\nThe first {seconds} s of the clip, {frames} frames, in each round.\n\n"
     text += (
         "| pipeline | frames/s | ms a frame | without decoding | CPU ms a frame | masks against ours in f32 |\n"
         "|---|---|---|---|---|---|\n"
@@ -305,8 +309,7 @@ optimisations (its default is none), behind the cheapest conversion that was fou
 as tensors; ours attaches the mask, the same tensor, boxes and detections. f32 against f32 is like for like; ONNX Runtime
 has no bf16 on CPUs. "Unfolded" is `casm export --onnx --unfolded`, normalised by the `.modelinfo` file.
 
-The first {SECONDS} s of the clip `{settings.name}` are decoded by `decodebin` in all of them, end to end into `fakesink`;
-the first frame is inside before the clock starts. All pipelines take turns in each of {settings.rounds} rounds, each in a process
+The clip `{settings.name}` is decoded by `decodebin` in all of them, end to end into `fakesink`; the first frame is inside before the clock starts. All pipelines take turns in each of {settings.rounds} rounds, each in a process
 of its own; a number is the median over rounds, then the least and the largest. Masks: mean absolute difference and mean
 IoU of what is above 0.5, against `casmesaliency` in libtorch in f32. `videoscale` resizes without smoothing, ours as in
 training, so that these differ even for equal networks.
