@@ -17,7 +17,7 @@ PLUGINS = $(RELEASE)/gstreamer-1.0
 .DEFAULT_GOAL := help
 # cargo is parallel itself, and two of them at once would only wait for each other.
 .NOTPARALLEL:
-.PHONY: help setup setup-openvino build demo test test-matrix lint deny bench bench-pipeline bench-frame bench-gpu bench-train soak valgrind reproduce-small model gpu-bundle gpu-check gpu-shim install uninstall clean distclean
+.PHONY: help setup setup-openvino build demo test test-matrix lint deny bench bench-pipeline bench-frame bench-gpu bench-train bench-upstream soak valgrind reproduce-small model gpu-bundle gpu-check gpu-shim install uninstall clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ bench-gpu: build ## measure a CUDA GPU, write docs/performance-gpu.md (5 minutes
 
 bench-train: build ## measure a training step against plain PyTorch: PYTHON=python3 with torch 2.11, BENCHFLAGS="..."
 	$(RELEASE)/examples/bench_train --python $(PYTHON) $(BENCHFLAGS)
+
+bench-upstream: ## write docs/performance-upstream.md: against GStreamer 1.28's onnxinference, in a Debian sid (root, debootstrap): CLIP= MODELS= CORE= ROUNDS=
+	@CLIP="$(CLIP)" MODELS="$(MODELS)" CORE="$(CORE)" ROUNDS="$(ROUNDS)" ONNXRUNTIME="$(ONNXRUNTIME)" scripts/upstream.sh
 
 soak: export CARGO_FLAGS := $(CARGO_FLAGS)
 soak: export PLUGINS := $(PLUGINS)
