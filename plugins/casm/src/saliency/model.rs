@@ -81,16 +81,13 @@ impl Model {
         self.first
     }
 
-    /// Computes `[batch, S, S, 3]` pixels; see [`Engine::run`]. A panic of the engine is an error.
+    /// Computes `[batch, S, S, 3]` pixels into `output`; see [`Engine::run`]. A panic of the engine is an error.
     ///
     /// # Errors
     /// Those of the engine.
-    pub fn run(&self, batch: usize, pixels: &[u8]) -> Result<Output> {
-        let work = std::panic::AssertUnwindSafe(|| {
-            let mut output = Output::default();
-            lock(&self.engine).run(batch, pixels, &mut output)?;
-            Ok(output)
-        });
+    pub fn run(&self, batch: usize, pixels: &[u8], output: &mut Output) -> Result<()> {
+        let work =
+            std::panic::AssertUnwindSafe(|| lock(&self.engine).run(batch, pixels, output));
         std::panic::catch_unwind(work).unwrap_or_else(|_| {
             Err(Error::Engine {
                 engine: self.description.engine.clone(),
