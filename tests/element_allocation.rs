@@ -172,9 +172,9 @@ fn the_heap_in_use_does_not_grow() {
         ));
         let points = Arc::new(Mutex::new(Vec::with_capacity(1_000)));
         let pad = named(&playing, "c").static_pad("src").expect("it has one");
-        let (measured, mut number) = (points.clone(), 0_u64);
+        let (measured, passed) = (points.clone(), AtomicUsize::new(0));
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-            number += 1;
+            let number = passed.fetch_add(1, SeqCst) as u64 + 1;
             if number.is_multiple_of((frames / 500).max(1)) && number > frames / 4 {
                 let mut points = measured.lock().expect("no panic");
                 points.push((number as f64, heap() as f64));

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | properties | `saliency::properties`, `settings` | GObject values → options of the library |
 //! | flow | `saliency::flow`, `events`, `life` | what happens to a frame, an event, a model, in order |
-//! | late frames | `saliency::late`, `latency` | times → whether a frame has an inference; what the LATENCY query is told |
+//! | late frames | `saliency::late`, `latency`, `qos` | times → whether a frame has an inference; what the LATENCY query is told |
 //! | frame | `saliency::frame` | a mapped buffer, any stride → `casm_core::Frame` |
 //! | intake | `saliency::intake`, `regions` | frame, or its regions of interest → pixels for the worker |
 //! | worker | `saliency::lane`, `worker`, `rotation`, `model`, `shared`, `swap` | pixels of one or several streams → masks |

@@ -19,6 +19,7 @@ mod meta;
 mod model;
 mod outlet;
 mod properties;
+mod qos;
 mod queue;
 mod regions;
 mod rotation;
