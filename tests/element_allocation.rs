@@ -74,7 +74,11 @@ impl Engine for Blobs {
         output.masks.extend((0..batch * 56 * 56).map(|index| {
             let (x, y) = ((index % 56 + self.runs % 7) % 28, index / 56 % 28);
             let apart = x.abs_diff(14).pow(2) + y.abs_diff(14).pow(2);
-            if apart < 40 + index / 56 % 56 { 0.9 } else { 0.1 }
+            if apart < 40 + index / 56 % 56 {
+                0.9
+            } else {
+                0.1
+            }
         }));
         output.logits.clear();
         output.logits.resize(batch * self.classes, 0.5);
@@ -88,7 +92,9 @@ const SIZE: (u32, u32) = (320, 240);
 static MACHINE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
-    MACHINE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    MACHINE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// The engine under the name `blobs`.
@@ -111,7 +117,8 @@ fn frame(number: u64) -> gst::Buffer {
     let mut buffer = gst::Buffer::from_mut_slice(vec![(number % 200) as u8; bytes]);
     stamp(&mut buffer, number);
     for x in [20, 180] {
-        VideoRegionOfInterestMeta::add(buffer.make_mut(), "thing", (x, 40, 100, 120)).set_id(1 + x as i32);
+        VideoRegionOfInterestMeta::add(buffer.make_mut(), "thing", (x, 40, 100, 120))
+            .set_id(1 + x as i32);
     }
     buffer
 }
@@ -124,9 +131,18 @@ fn a_frame_allocates_next_to_nothing_after_warm_up() {
     for properties in [
         &[][..],
         &[("overlay", "contour"), ("max-objects", "4")],
-        &[("overlay", "heatmap"), ("tracking", "true"), ("mask-smoothing", "0.5"), ("max-objects", "4")],
+        &[
+            ("overlay", "heatmap"),
+            ("tracking", "true"),
+            ("mask-smoothing", "0.5"),
+            ("max-objects", "4"),
+        ],
         &[("async-depth", "4"), ("inference-interval", "2")],
-        &[("roi-mode", "upstream"), ("max-objects", "4"), ("overlay", "box")],
+        &[
+            ("roi-mode", "upstream"),
+            ("max-objects", "4"),
+            ("overlay", "box"),
+        ],
     ] {
         let mut all = vec![("model-instance-id", "blobs")];
         all.extend_from_slice(properties);
@@ -164,7 +180,10 @@ fn the_heap_in_use_does_not_grow() {
     let frames = casm_tests::soak::count("CASM_SOAK_STAND_IN_FRAMES", 4_000);
     for (name, properties) in [
         ("contour", "overlay=contour"),
-        ("asynchronous, tracking", "async-depth=4 tracking=true max-objects=4 mask-smoothing=0.5"),
+        (
+            "asynchronous, tracking",
+            "async-depth=4 tracking=true max-objects=4 mask-smoothing=0.5",
+        ),
     ] {
         let playing = pipeline(&format!(
             "videotestsrc pattern=ball num-buffers={frames} ! video/x-raw,format=NV12,width=64,height=48 \

@@ -48,7 +48,11 @@ fn a_stop_ends_a_task_that_a_probe_holds() {
     eventually("the probe", || held.load(Ordering::SeqCst));
     let begin = Instant::now();
     element.set_state(gst::State::Null).expect("it stops");
-    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begin.elapsed()
+    );
     assert_eq!(source.task_state(), gst::TaskState::Stopped);
     // And starts again, without what was inside.
     source.remove_probe(probe.expect("it was added"));
@@ -98,13 +102,18 @@ fn a_task_that_is_started_during_the_stop_ends_with_it() {
     let waits = go_on.lock().expect("no panic");
     std::thread::scope(|scope| {
         let pushed = scope.spawn(|| harness.push(grey(1, 50)));
-        eventually("a message on the late frame", || told.load(Ordering::SeqCst));
+        eventually("a message on the late frame", || {
+            told.load(Ordering::SeqCst)
+        });
         let stopped = scope.spawn(|| element.set_state(gst::State::Ready));
         eventually("the end of the task", || !source.is_active());
         std::thread::sleep(Duration::from_millis(50));
         drop(waits);
         stopped.join().expect("no panic").expect("it stops");
-        assert_eq!(pushed.join().expect("no panic"), Err(gst::FlowError::Flushing));
+        assert_eq!(
+            pushed.join().expect("no panic"),
+            Err(gst::FlowError::Flushing)
+        );
     });
     assert_eq!(source.task_state(), gst::TaskState::Stopped);
     element.set_state(gst::State::Null).expect("it stops");

@@ -65,7 +65,13 @@ impl Composition {
         object.confidence = found.confidence;
         object.id = None;
         object.region = Some(region);
-        lay(&found.component, &columns, &rows, (mask.width, mask.height), &mut object.component);
+        lay(
+            &found.component,
+            &columns,
+            &rows,
+            (mask.width, mask.height),
+            &mut object.component,
+        );
         localization.objects.push(object);
     }
 
@@ -99,11 +105,19 @@ fn lay(
         area += 1;
         values[row * size.0 + column] = true;
         let (left, top, right, bottom) = sides.unwrap_or((column, row, column, row));
-        sides = Some((left.min(column), top.min(row), right.max(column), bottom.max(row)));
+        sides = Some((
+            left.min(column),
+            top.min(row),
+            right.max(column),
+            bottom.max(row),
+        ));
     };
     for row in rows.pixels() {
         let from = &found.pixels.values[rows.source(row) * found.pixels.width..];
-        for column in columns.pixels().filter(|&column| from[columns.source(column)]) {
+        for column in columns
+            .pixels()
+            .filter(|&column| from[columns.source(column)])
+        {
             mark(column, row);
         }
     }
@@ -244,7 +258,15 @@ mod tests {
         assert_eq!((marked(1, 5), marked(2, 5), marked(3, 3)), (0.0, 0.25, 0.0));
         let inside = [(3, 5), (3, 6), (4, 5), (4, 6)];
         assert!(inside.iter().all(|&(x, y)| marked(x, y) == 0.75));
-        assert_eq!(whole.mask.values.iter().filter(|value| **value == 0.75).count(), 4);
+        assert_eq!(
+            whole
+                .mask
+                .values
+                .iter()
+                .filter(|value| **value == 0.75)
+                .count(),
+            4
+        );
         // Four of 0.75 and twelve of 0.25 in 64.
         assert_eq!(whole.mask_mean, 6.0 / 64.0);
         let [object] = &whole.objects[..] else {
@@ -274,7 +296,10 @@ mod tests {
         let tiny = (part(pixels(1, 1, 2, 2), (4, 4)), pixels(76, 76, 4, 4));
         let whole = composed((80, 80), &[tiny]);
         let component = &whole.objects[0].component;
-        assert_eq!((component.area, component.bounding_box), (1, pixels(7, 7, 1, 1)));
+        assert_eq!(
+            (component.area, component.bounding_box),
+            (1, pixels(7, 7, 1, 1))
+        );
         let outside = (part(pixels(1, 1, 2, 2), (4, 4)), pixels(80, 80, 4, 4));
         assert!(composed((80, 80), &[outside]).objects.is_empty());
     }

@@ -197,7 +197,11 @@ impl CasmeSaliency {
                 *times.network.get_or_insert_default() += took;
                 run = Some(answer.begun);
             }
-            ended = if index == 0 { answer.ended } else { ended.max(answer.ended) };
+            ended = if index == 0 {
+                answer.ended
+            } else {
+                ended.max(answer.ended)
+            };
             part.answer = Some(answer);
         }
         times.input = times.network.map(|_| inquiry.prepared);

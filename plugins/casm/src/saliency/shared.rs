@@ -40,9 +40,7 @@ impl Place {
         let mut named = lock(&NAMED);
         let named = named.get_or_insert_default();
         // Places come from here alone, so nobody holds one that is only in the table.
-        named.retain(|_, place| {
-            Arc::strong_count(place) > 1 || lock(&place.0).strong_count() > 0
-        });
+        named.retain(|_, place| Arc::strong_count(place) > 1 || lock(&place.0).strong_count() > 0);
         named.entry(name.to_owned()).or_default().clone()
     }
 }
@@ -69,10 +67,7 @@ impl Instance {
     }
 
     /// The instance of this name, and whether it was there already; if not, what `open` makes.
-    fn named(
-        name: &str,
-        open: impl FnOnce() -> Result<Instance>,
-    ) -> Result<(Arc<Instance>, bool)> {
+    fn named(name: &str, open: impl FnOnce() -> Result<Instance>) -> Result<(Arc<Instance>, bool)> {
         let place = Place::of(name);
         let mut known = lock(&place.0);
         if let Some(instance) = known.upgrade() {
@@ -200,7 +195,11 @@ mod tests {
 
     fn instance() -> Result<Instance> {
         let header = casm_core::Checkpoint::built_in()?.header().clone();
-        let model = Model::new(header, "a test", Box::new(Idle(EngineDescription::default())))?;
+        let model = Model::new(
+            header,
+            "a test",
+            Box::new(Idle(EngineDescription::default())),
+        )?;
         Instance::new(model, EngineOptions::default(), Batching::default())
     }
 

@@ -162,10 +162,7 @@ impl Stats {
             .field("mean-inference-ms", self.inference.milliseconds())
             .field("mean-input-ms", self.input.milliseconds())
             .field("mean-network-ms", self.network.milliseconds())
-            .field(
-                "mean-postprocessing-ms",
-                self.postprocessing.milliseconds(),
-            )
+            .field("mean-postprocessing-ms", self.postprocessing.milliseconds())
             .field("mean-overlay-ms", self.overlay.milliseconds())
             .field("mean-metadata-ms", self.metadata.milliseconds())
             .field("latency-ms", milliseconds(latency))

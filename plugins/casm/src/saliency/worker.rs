@@ -135,9 +135,11 @@ impl Serving {
             }
             // All that is there, so that everyone's turn is seen.
             self.take_in(&mut waiting);
-            waiting.take(batching.most.max(1), &mut batch, |first: &Job, next: &Job| {
-                Arc::ptr_eq(first.model(), next.model())
-            });
+            waiting.take(
+                batching.most.max(1),
+                &mut batch,
+                |first: &Job, next: &Job| Arc::ptr_eq(first.model(), next.model()),
+            );
             batch.retain(Job::is_wanted);
             bench.run(&mut batch);
             batch.clear();
@@ -174,7 +176,10 @@ impl Bench {
         for picture in jobs.iter_mut().filter_map(Job::picture) {
             self.pixels.extend_from_slice(&picture.pixels);
         }
-        if model.run(jobs.len(), &self.pixels, &mut self.output).is_err() {
+        if model
+            .run(jobs.len(), &self.pixels, &mut self.output)
+            .is_err()
+        {
             jobs.iter_mut().for_each(run_alone);
             return;
         }
@@ -182,7 +187,12 @@ impl Bench {
         for (index, job) in jobs.iter_mut().enumerate() {
             if let Some(picture) = job.picture() {
                 share(&self.output.masks, index, count, &mut picture.output.masks);
-                share(&self.output.logits, index, count, &mut picture.output.logits);
+                share(
+                    &self.output.logits,
+                    index,
+                    count,
+                    &mut picture.output.logits,
+                );
             }
             job.answer(Ok(()), begun, ended);
         }
