@@ -116,6 +116,6 @@ pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
             begin.elapsed() < Duration::from_secs(60),
             "{what} does not happen"
         );
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(1));
     }
 }

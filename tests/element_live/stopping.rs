@@ -2,14 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use casm_tests::engine::register;
 use casm_tests::gst::mask;
 use gst::prelude::*;
 use gst_check::Harness;
 
-use crate::{beside, eventually, grey, small};
+use crate::{alone, beside, eventually, grey, small};
 
 fn inside(id: &str, depth: &str) -> Harness {
     small(&[("model-instance-id", id), ("async-depth", depth)])
@@ -46,13 +46,13 @@ fn a_stop_ends_a_task_that_a_probe_holds() {
         harness.push(grey(number, 50)).expect("it is taken in");
     }
     eventually("the probe", || held.load(Ordering::SeqCst));
-    let begin = Instant::now();
-    element.set_state(gst::State::Null).expect("it stops");
-    assert!(
-        begin.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        begin.elapsed()
-    );
+    // Elsewhere, so that a stop that hangs ends the test.
+    let stopped = std::thread::spawn({
+        let element = element.clone();
+        move || element.set_state(gst::State::Null)
+    });
+    eventually("the stop", || stopped.is_finished());
+    stopped.join().expect("no panic").expect("it stops");
     assert_eq!(source.task_state(), gst::TaskState::Stopped);
     // And starts again, without what was inside.
     source.remove_probe(probe.expect("it was added"));
@@ -69,10 +69,9 @@ fn a_stop_ends_a_task_that_a_probe_holds() {
     assert_eq!(frame.pts(), grey(9, 50).pts());
 }
 
-/// A streaming thread that is inside when the task is stopped starts it again: it waits in the application, which it
-/// tells that its frame is late, and finds no task when it goes on.
+/// A streaming thread waits in the application, which it tells that its frame is late, while the task is stopped.
 #[test]
-fn a_task_that_is_started_during_the_stop_ends_with_it() {
+fn a_streaming_thread_that_goes_on_after_the_stop_finds_the_way_out() {
     let _machine = beside();
     let (_shared, _) = register("late task", 0, 1, Duration::ZERO);
     let mut harness = inside("late task", "4");
@@ -162,4 +161,45 @@ fn async_depth_is_that_of_the_start() {
     harness.push(grey(0, 50)).expect("it is taken in");
     behaviour.hang(false);
     harness.pull().expect("it comes out");
+}
+
+/// A streaming thread is about to start the task when it is stopped: it is held where it says so in the log.
+#[test]
+fn a_task_that_is_started_after_the_stop_ends_with_it() {
+    let _machine = alone();
+    let (_shared, _) = register("after", 0, 1, Duration::ZERO);
+    let (said, go_on) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(())));
+    let waits = go_on.lock().expect("no panic");
+    gst::log::set_threshold_for_name("casmesaliency", gst::DebugLevel::Debug);
+    let logging = gst::log::add_log_function({
+        let (said, go_on) = (said.clone(), go_on.clone());
+        move |category, _, _, _, _, _, message| {
+            let text = message.get();
+            if category.name() == "casmesaliency"
+                && text.is_some_and(|text| text.contains("Starting the task"))
+            {
+                said.store(true, Ordering::SeqCst);
+                drop(go_on.lock().expect("no panic"));
+            }
+        }
+    });
+    let mut harness = inside("after", "4");
+    let (element, source) = (element(&harness), pad(&harness, "src"));
+    std::thread::scope(|scope| {
+        let pushed = scope.spawn(|| harness.push(grey(0, 50)));
+        eventually("the start of the task", || said.load(Ordering::SeqCst));
+        let stopped = scope.spawn(|| element.set_state(gst::State::Ready));
+        eventually("the stop", || !source.is_active());
+        std::thread::sleep(Duration::from_millis(50));
+        drop(waits);
+        stopped.join().expect("no panic").expect("it stops");
+        assert_eq!(
+            pushed.join().expect("no panic"),
+            Err(gst::FlowError::Flushing)
+        );
+    });
+    gst::log::remove_log_function(logging);
+    gst::log::unset_threshold_for_name("casmesaliency");
+    assert_eq!(source.task_state(), gst::TaskState::Stopped);
+    element.set_state(gst::State::Null).expect("it stops");
 }
