@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use casm::engine::{EngineDescription, Output};
 use casm::{Checkpoint, Engine, PixelFormat, Result};
-use casm_tests::gst::{harness, info, mask, named, pipeline, play, stamp};
+use casm_tests::gst::{harness, info, mask, named, pipeline, stamp};
 use casm_tests::soak::{heap, report, slope};
 use gst::prelude::*;
 use gst_video::VideoRegionOfInterestMeta;
@@ -200,7 +200,13 @@ fn the_heap_in_use_does_not_grow() {
             }
             gst::PadProbeReturn::Ok
         });
-        play(&playing).expect("it plays to its end");
+        playing.set_state(gst::State::Playing).expect("it starts");
+        let bus = playing.bus().expect("a pipeline has a bus");
+        // As long as it takes.
+        let end = [gst::MessageType::Eos, gst::MessageType::Error];
+        let end = bus.timed_pop_filtered(gst::ClockTime::NONE, &end);
+        playing.set_state(gst::State::Null).expect("it stops");
+        assert!(end.is_some_and(|end| end.type_() == gst::MessageType::Eos));
         let points = points.lock().expect("no panic");
         let (slope, error) = slope(&points);
         report(

@@ -96,14 +96,14 @@ mod tests {
     fn memory_comes_back_when_the_last_reader_is_gone() {
         let shared = SharedBytes::default();
         let first = shared.share(&[1; 64]);
-        let place = first.as_ptr();
+        let place = first[..].as_ptr();
         let copy = first.clone();
         drop(first);
         let second = shared.share(&[2; 64]);
         assert_eq!((&copy[..], &second[..]), (&[1; 64][..], &[2; 64][..]));
-        assert_ne!(second.as_ptr(), place, "still read");
+        assert_ne!(second[..].as_ptr(), place, "still read");
         drop(copy);
-        assert_eq!(shared.share(&[3; 64]).as_ptr(), place);
+        assert_eq!(shared.share(&[3; 64])[..].as_ptr(), place);
         // Those that outlive the stream are freed.
         drop(shared);
         drop(second);
