@@ -1,4 +1,4 @@
-//! Many frames, and the memory meanwhile.
+//! Many frames, and the memory meanwhile; `CASM_SOAK_POINTS` names a file for the last pipeline's points.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -84,6 +84,11 @@ fn memory_does_not_grow_with_frames() {
         playing.set_state(gst::State::Null).expect("it stops");
         assert_eq!(done.load(Ordering::SeqCst), frames, "{name}: frames lost");
         let points = points.lock().expect("nobody panics with it");
+        // To see whether memory drifts or has taken a step.
+        if let Ok(path) = std::env::var("CASM_SOAK_POINTS") {
+            let lines = points.iter().map(|point| format!("{name}; {point:?}\n"));
+            std::fs::write(&path, lines.collect::<String>()).expect("the points can be written");
+        }
         let of = |value: fn(&(f64, f64, f64)) -> f64| -> Vec<(f64, f64)> {
             points.iter().map(|point| (point.0, value(point))).collect()
         };
