@@ -17,7 +17,7 @@ PLUGINS = $(RELEASE)/gstreamer-1.0
 .DEFAULT_GOAL := help
 # cargo is parallel itself, and two of them at once would only wait for each other.
 .NOTPARALLEL:
-.PHONY: help setup setup-openvino build demo test test-matrix lint deny bench bench-pipeline bench-frame bench-train soak valgrind reproduce-small model gpu-check install uninstall clean distclean
+.PHONY: help setup setup-openvino build demo test test-matrix lint deny bench bench-pipeline bench-frame bench-gpu bench-train bench-upstream soak valgrind reproduce-small model gpu-bundle gpu-check gpu-shim install uninstall clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,8 +64,15 @@ bench-pipeline: build ## measure the element in a pipeline against the bare netw
 bench-frame: setup ## measure what a frame costs beside the network, at 1080p: BENCHFLAGS="input"
 	$(CARGO) bench --workspace --locked --bench frame -- $(BENCHFLAGS)
 
+bench-gpu: export GST_PLUGIN_PATH = $(PLUGINS)
+bench-gpu: build ## measure a CUDA GPU, write docs/performance-gpu.md (5 minutes): BENCHFLAGS="--cudnn-benchmark"
+	$(RELEASE)/examples/bench_gpu --out docs/performance-gpu.md $(BENCHFLAGS)
+
 bench-train: build ## measure a training step against plain PyTorch: PYTHON=python3 with torch 2.11, BENCHFLAGS="..."
 	$(RELEASE)/examples/bench_train --python $(PYTHON) $(BENCHFLAGS)
+
+bench-upstream: ## write docs/performance-upstream.md: against GStreamer 1.28's onnxinference, in a Debian sid (root, debootstrap): CLIP= MODELS= CORE= ROUNDS=
+	@CLIP="$(CLIP)" MODELS="$(MODELS)" CORE="$(CORE)" ROUNDS="$(ROUNDS)" ONNXRUNTIME="$(ONNXRUNTIME)" scripts/upstream.sh
 
 soak: export CARGO_FLAGS := $(CARGO_FLAGS)
 soak: export PLUGINS := $(PLUGINS)
@@ -85,6 +92,13 @@ reproduce-small: build ## run the paper's tables and figures at toy scale: SMOKE
 gpu-check: export NVIDIA_TF32_OVERRIDE = 0
 gpu-check: build ## run the tests that need a CUDA GPU
 	$(CARGO) test $(CARGO_FLAGS) --features casm-tests/cuda-tests --test cuda $(TESTFLAGS)
+
+gpu-bundle: build ## what gpu-check and bench-gpu run, for a machine with a GPU and Python's torch alone: target/gpu-bundle
+	@PYTHON=$(PYTHON) scripts/gpu_bundle.sh "$$($(CARGO) test $(CARGO_FLAGS) --features casm-tests/cuda-tests --test cuda --no-run 2>&1 | \
+		sed -n 's/.*Executable.*(\(.*\))/\1/p')"
+
+gpu-shim: setup ## compile-check the part in C++ that only CUDA builds have, without CUDA and GPU
+	@PYTHON=$(PYTHON) scripts/check_shim.sh
 
 install: ## install what `make build` built: PREFIX=/usr/local, DESTDIR, GSTPLUGINDIR
 	@scripts/install.sh install

@@ -3,7 +3,8 @@
 //! torch-sys gives no rpath to its dependants, and cargo overwrites `LD_LIBRARY_PATH` for tests, so
 //! every crate that produces something runnable with libtorch in it has this build script.
 
-fn main() {
+/// Public, because the crate `casm` has a build script of its own that calls this one.
+pub fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     // As `make install` lays it out: `lib/casm/{libcasm.so,libtorch/}` and `bin/casm`.
     println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/libtorch/torch/lib");

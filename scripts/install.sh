@@ -60,6 +60,9 @@ remove
 install -Dsm755 "$built/libgstcasm.so" "$root$plugins/libgstcasm.so"
 install -Dsm755 "$built/libcasm.so" "$root$lib/libcasm.so"
 install -Dsm755 "$built/casm" "$root$bin/casm"
+# Only builds with CUDA have it; the newest, if cargo has kept older ones.
+cuda=$(ls -t "$built"/build/casm-*/out/libcasm_cuda.so 2>/dev/null | head -n 1 || true)
+[ -z "$cuda" ] || install -Dsm755 "$cuda" "$root$lib/libcasm_cuda.so"
 install -Dm644 -t "$root$share/models" models/*.safetensors
 
 # What libcasm.so was built with, which need not be what the environment names now (sudo clears it).

@@ -1,26 +1,58 @@
 //! The network at work on a device: what the engine's thread does.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
 use casm_core::engine::{EngineDescription, EngineOptions, Output, Precision};
 use casm_core::network::Folded;
 use casm_core::{Error, Header, Result};
-use tch::Kind;
+use tch::{Device, Kind, TchError, Tensor};
 
+use crate::cuda::{Shim, Stream, shim};
 use crate::device;
+use crate::device_input::{DeviceInput, Layout};
+use crate::graph::Graphs;
+use crate::host_memory::HostMemory;
 use crate::packed::Packed;
 use crate::pixels::copy_values;
-use crate::torch_engine::NAME;
+use crate::torch_engine::{GpuOptions, NAME};
+use crate::torch_error;
+
+/// What the bytes of a batch are.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Pictures {
+    /// So many `[S, S, 3]`.
+    Pixels(usize),
+    /// Frames laid out so.
+    Frames(Vec<Layout>),
+}
 
 /// A network with its weights on a device.
 pub(crate) struct Computation {
     network: Packed,
+    input: DeviceInput,
+    device: Device,
+    side: i64,
+    // Before the stream that they are used on.
+    gpu: Option<Gpu>,
+}
+
+/// What only a GPU has, and only with the shim. Fields are dropped in this order.
+struct Gpu {
+    graphs: Option<Graphs<Pictures>>,
+    results: HostMemory,
+    stream: Stream,
 }
 
 impl Computation {
-    /// Puts the weights on the device; also says what was opened.
+    /// Puts the weights on the device; also says what was opened. `replays` counts the batches that ran as a CUDA
+    /// graph.
     pub(crate) fn open(
         header: &Header,
         folded: &Folded,
         options: &EngineOptions,
+        gpu: GpuOptions,
+        replays: Arc<AtomicU64>,
     ) -> Result<(Computation, EngineDescription)> {
         let device = device::resolve(options.device)?;
         let (precision, kind) = match options.precision {
@@ -37,9 +69,18 @@ impl Computation {
                 });
             }
         };
+        // First, because everything on the device belongs to the stream that it was made on.
+        let on_gpu = match device {
+            Device::Cuda(index) => Gpu::open(index, gpu.graphs, replays)?,
+            _ => None,
+        };
         let side = header.input.size as usize;
         let computation = Computation {
             network: Packed::new(folded, side, kind, device)?,
+            input: DeviceInput::new(device),
+            device,
+            side: side as i64,
+            gpu: on_gpu,
         };
         let description = EngineDescription {
             engine: NAME.to_owned(),
@@ -47,22 +88,179 @@ impl Computation {
             precision,
             threads: usize::try_from(tch::get_num_threads()).unwrap_or(1),
             choice: String::new(),
+            prepares_input: gpu.device_input.unwrap_or(device.is_cuda()),
         };
         Ok((computation, description))
     }
 
-    /// Pixels `[batch, S, S, 3]` → masks and logits. The caller has checked the number of bytes.
-    pub(crate) fn run(&self, batch: usize, pixels: &[u8], output: &mut Output) -> Result<()> {
+    /// What gives pinned memory, where that helps.
+    pub(crate) fn shim(&self) -> Option<&'static Shim> {
+        self.gpu.as_ref().map(|gpu| gpu.stream.shim())
+    }
+
+    /// The bytes in `host` → masks and logits. The caller has checked their number.
+    pub(crate) fn run(
+        &mut self,
+        pictures: &Pictures,
+        host: &HostMemory,
+        output: &mut Output,
+    ) -> Result<()> {
         let _no_gradients = tch::no_grad_guard();
-        let mut outputs = self.network.run(batch, pixels)?;
-        // The logits come last, after the mask of a network that makes one.
-        if let Some(logits) = outputs.pop() {
-            copy_values(&logits, &mut output.logits)?;
+        let on_cpu = self.device == Device::Cpu && self.gpu.is_none();
+        if let Pictures::Pixels(count) = pictures
+            && on_cpu
+        {
+            return copy_out(self.network.run(*count, host.bytes())?, output);
         }
-        match outputs.pop() {
-            Some(mask) => copy_values(&mask, &mut output.masks)?,
-            None => output.masks.clear(),
+        if let Pictures::Frames(layouts) = pictures
+            && self.input.prepare(layouts)?
+            && let Some(Gpu {
+                graphs: Some(graphs),
+                ..
+            }) = &mut self.gpu
+        {
+            graphs.clear();
+        }
+        let Computation {
+            network,
+            input,
+            device,
+            side,
+            gpu,
+        } = self;
+        let compute = |bytes: &Tensor| -> std::result::Result<Vec<Tensor>, TchError> {
+            let bytes = match pictures {
+                Pictures::Pixels(count) => bytes.f_reshape([*count as i64, *side, *side, 3])?,
+                Pictures::Frames(layouts) => input.pictures(bytes, layouts)?,
+            };
+            let outputs = network.run_tensor(&bytes)?;
+            let wide = |output: Tensor| output.f_to_kind(Kind::Float)?.f_contiguous();
+            outputs.into_iter().map(wide).collect()
+        };
+        let Some(gpu) = gpu else {
+            let outputs = host.to_device(*device).and_then(|bytes| compute(&bytes));
+            return copy_out(outputs.map_err(torch_error)?, output);
+        };
+        let outputs = match &mut gpu.graphs {
+            Some(graphs) => graphs.run(pictures.clone(), &gpu.stream, *device, host, compute),
+            None => host.to_device(*device).and_then(|bytes| compute(&bytes)),
+        };
+        gpu.copy_out(&outputs.map_err(torch_error)?, output)
+    }
+}
+
+impl Gpu {
+    /// `None` without the shim, and then a line on standard error says once what is missed.
+    fn open(index: usize, graphs: bool, replays: Arc<AtomicU64>) -> Result<Option<Gpu>> {
+        static SAID: std::sync::Once = std::sync::Once::new();
+        let shim = match shim() {
+            Ok(shim) => shim,
+            Err(reason) => {
+                SAID.call_once(|| {
+                    eprintln!("casm: the GPU is used without graphs and pinned memory, more slowly: {reason}");
+                });
+                return Ok(None);
+            }
+        };
+        let stream = Stream::open(shim, index).map_err(torch_error)?;
+        Ok(Some(Gpu {
+            graphs: graphs.then(|| Graphs::new(replays)),
+            results: HostMemory::new(Some(shim))?,
+            stream,
+        }))
+    }
+
+    fn copy_out(&mut self, outputs: &[Tensor], output: &mut Output) -> Result<()> {
+        let values = self.results.read_back(outputs, &self.stream)?;
+        let (masks, logits) = match outputs {
+            [mask, _] => values.split_at(mask.numel()),
+            _ => (&[][..], values),
+        };
+        for (from, to) in [(masks, &mut output.masks), (logits, &mut output.logits)] {
+            to.clear();
+            to.extend_from_slice(from);
         }
         Ok(())
+    }
+}
+
+/// The logits come last, after the mask of a network that makes one.
+fn copy_out(mut outputs: Vec<Tensor>, output: &mut Output) -> Result<()> {
+    if let Some(logits) = outputs.pop() {
+        copy_values(&logits, &mut output.logits)?;
+    }
+    match outputs.pop() {
+        Some(mask) => copy_values(&mask, &mut output.masks)?,
+        None => output.masks.clear(),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cuda::fake;
+    use casm_core::Checkpoint;
+    use casm_core::engine::LaidFrame;
+    use casm_core::frame::{ColorSpace, Frame, PixelFormat, Plane};
+    use casm_core::{Geometry, Resize};
+
+    const SIDE: usize = 64;
+
+    /// On the CPU; with the false functions of a GPU, if any.
+    fn computation(shim: Option<&'static Shim>) -> Computation {
+        let checkpoint = Checkpoint::built_in().expect("valid");
+        let folded = Folded::from_checkpoint(&checkpoint).expect("valid");
+        let gpu = shim.map(|shim| Gpu {
+            graphs: Some(Graphs::new(Arc::default())),
+            results: HostMemory::new(Some(shim)).expect("memory"),
+            stream: Stream::open(shim, 0).expect("opens"),
+        });
+        Computation {
+            network: Packed::new(&folded, SIDE, Kind::Float, Device::Cpu).expect("valid"),
+            input: DeviceInput::new(Device::Cpu),
+            device: Device::Cpu,
+            side: SIDE as i64,
+            gpu,
+        }
+    }
+
+    /// What a GPU does beside the network, in each number of batches: pinned memory, graphs that cannot be
+    /// recorded, results read back.
+    #[test]
+    fn the_way_of_gpus_gives_the_same_numbers() {
+        let shim = fake::shim(false);
+        let (mut plain, mut gpu) = (computation(None), computation(Some(shim)));
+        let mut host = HostMemory::new(Some(shim)).expect("memory");
+        let (mut found, mut expected) = (Output::default(), Output::default());
+        for (batch, seed) in [(2, 1), (1, 2), (2, 3), (2, 4)] {
+            let bytes = (0..batch * SIDE * SIDE * 3).map(|at| (at * 31 % (200 + seed)) as u8);
+            let bytes: Vec<u8> = bytes.collect();
+            host.room(bytes.len())
+                .expect("memory")
+                .copy_from_slice(&bytes);
+            let pictures = Pictures::Pixels(batch);
+            gpu.run(&pictures, &host, &mut found).expect("runs");
+            plain.run(&pictures, &host, &mut expected).expect("runs");
+            assert_eq!(found, expected);
+            assert_eq!(found.masks.len(), batch * SIDE * SIDE / 16);
+        }
+        let bytes: Vec<u8> = (0..40 * 30).map(|at| (at % 251) as u8).collect();
+        let plane = Plane {
+            data: &bytes,
+            stride: 40,
+        };
+        let frame = Frame::new(PixelFormat::Gray8, 40, 30, ColorSpace::default(), [plane]);
+        let laid = LaidFrame {
+            frame: frame.expect("fits"),
+            geometry: Geometry::new(Resize::Crop, 40, 30, SIDE as u32),
+        };
+        let frames = [laid.clone(), laid];
+        let pictures = Pictures::Frames(frames.iter().map(Layout::of).collect());
+        host.store_frames(&frames).expect("memory");
+        gpu.run(&pictures, &host, &mut found).expect("runs");
+        plain.run(&pictures, &host, &mut expected).expect("runs");
+        assert_eq!(found, expected);
+        assert_eq!(found.masks[..256], found.masks[256..]);
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use casm_core::checkpoint::Checkpoint;
-use casm_core::engine::abi::{ABI_VERSION, Bytes, EngineAbi, Floats, Reply, WireError};
+use casm_core::engine::abi::{ABI_VERSION, Bytes, EngineAbi, Floats, RawFrame, Reply, WireError};
 use casm_core::engine::{Engine, Output};
 use casm_core::{Error, Result};
 
@@ -21,6 +21,7 @@ static ABI: EngineAbi = EngineAbi {
     version: ABI_VERSION,
     open,
     run,
+    run_frames,
     close,
 };
 
@@ -82,10 +83,46 @@ unsafe extern "C" fn run(
     };
     answer(reply, |_| {
         opened.engine.run(batch, pixels, &mut opened.output)?;
-        for (from, to) in [
-            (&opened.output.masks, masks),
-            (&opened.output.logits, logits),
-        ] {
+        opened.copy_out(masks, logits)
+    })
+}
+
+unsafe extern "C" fn run_frames(
+    engine: *mut c_void,
+    frames: *const RawFrame,
+    count: usize,
+    masks: Floats,
+    logits: Floats,
+    reply: *mut Reply,
+) -> i32 {
+    // SAFETY: as in `run`; there are `count` frames, whose planes are lent as well.
+    let (opened, frames, masks, logits, reply) = unsafe {
+        (
+            &mut *engine.cast::<Opened>(),
+            match count {
+                0 => &[],
+                _ => std::slice::from_raw_parts(frames, count),
+            },
+            borrow_mut(masks),
+            borrow_mut(logits),
+            &mut *reply,
+        )
+    };
+    answer(reply, |_| {
+        let laid = frames.iter().map(|frame| {
+            // SAFETY: as above.
+            frame.laid(frame.planes.map(|plane| unsafe { borrow(plane) }))
+        });
+        let laid = laid.collect::<Result<Vec<_>>>()?;
+        opened.engine.run_frames(&laid, &mut opened.output)?;
+        opened.copy_out(masks, logits)
+    })
+}
+
+impl Opened {
+    /// The last results into the caller's room.
+    fn copy_out(&self, masks: &mut [f32], logits: &mut [f32]) -> Result<()> {
+        for (from, to) in [(&self.output.masks, masks), (&self.output.logits, logits)] {
             if from.len() != to.len() {
                 return Err(failure(format!(
                     "{} numbers do not fit room for {}",
@@ -96,7 +133,7 @@ unsafe extern "C" fn run(
             to.copy_from_slice(from);
         }
         Ok(())
-    })
+    }
 }
 
 unsafe extern "C" fn close(engine: *mut c_void) {

@@ -11,6 +11,8 @@
 //! | module | [`module`] | a graph of layers with its tensors; the forward pass |
 //! | network | [`SaliencyNetwork`] | `[N, 3, S, S]` → encoder → decoder → mask and logits |
 //! | calibration | [`calibration`] | pictures → ranges of activations, for int8 |
+//! | device input | [`device_input`] | frames → `[N, S, S, 3]` bytes, on a device |
+//! | graph | `graph` | what a batch launches on a GPU, recorded and launched as one |
 //! | engine | [`TorchEngine`] | pixels → mask and logits without tensors at the border |
 //! | import | [`import`] | PyTorch files → checkpoints, without executing a pickle |
 //!
@@ -20,8 +22,12 @@ pub use casm_core::*;
 
 pub mod calibration;
 mod computation;
+mod cuda;
 pub mod device;
+pub mod device_input;
 mod engine_export;
+mod graph;
+mod host_memory;
 pub mod import;
 pub mod module;
 mod packed;
@@ -31,7 +37,7 @@ mod saliency_network;
 mod torch_engine;
 
 pub use saliency_network::{Saliency, SaliencyNetwork};
-pub use torch_engine::TorchEngine;
+pub use torch_engine::{GpuOptions, TorchEngine};
 
 /// Opens the engine for `checkpoint` that `options` ask for; libtorch's in this program itself, without
 /// going through `libcasm.so`.

@@ -18,7 +18,7 @@ use plan::{Step, Work, steps, wide};
 
 /// A network that can be run.
 pub struct Packed {
-    steps: Vec<(Step, Option<Weights>)>,
+    steps: Vec<(Step, Constants)>,
     outputs: Vec<usize>,
     values: usize,
     /// Number format where nothing else is needed.
@@ -27,6 +27,22 @@ pub struct Packed {
     wide: Vec<bool>,
     device: Device,
     functions: Option<&'static Functions>,
+}
+
+/// What a step computes with, beside its inputs.
+enum Constants {
+    None,
+    Weights(Weights),
+    /// `[3]`, in f32.
+    Mean(Tensor),
+}
+
+/// Pictures `[N, S, S, 3]`, where they are.
+enum Pictures<'a> {
+    /// The number, and the bytes in ordinary memory.
+    Bytes(usize, &'a [u8]),
+    /// A tensor of bytes on the network's device.
+    Tensor(&'a Tensor),
 }
 
 /// A convolution's or linear layer's.
@@ -81,8 +97,15 @@ impl Packed {
                 Work::Layer(Operation::Linear { .. }) => Some(step.result),
                 _ => None,
             };
-            let weights = layer.map(|layer| packed.weights(folded, layer, &sides));
-            packed.steps.push((step, weights.transpose()?));
+            let constants = match (&step.work, layer) {
+                (Work::Picture { mean }, _) => {
+                    let mean = Tensor::f_from_slice(mean).and_then(|mean| mean.f_to_device(device));
+                    Constants::Mean(mean.map_err(torch_error)?)
+                }
+                (_, Some(layer)) => Constants::Weights(packed.weights(folded, layer, &sides)?),
+                (_, None) => Constants::None,
+            };
+            packed.steps.push((step, constants));
         }
         Ok(packed)
     }
@@ -92,7 +115,17 @@ impl Packed {
     /// # Errors
     /// [`Error::Engine`] with libtorch's message.
     pub fn run(&self, count: usize, pixels: &[u8]) -> Result<Vec<Tensor>> {
-        self.compute(count, pixels).map_err(torch_error)
+        self.compute(Pictures::Bytes(count, pixels))
+            .map_err(torch_error)
+    }
+
+    /// [`Packed::run`] for bytes that are a tensor on the network's device, `[N, S, S, 3]`. Copies nothing from the
+    /// CPU's memory, so that a CUDA graph can record it.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn run_tensor(&self, pictures: &Tensor) -> std::result::Result<Vec<Tensor>, TchError> {
+        self.compute(Pictures::Tensor(pictures))
     }
 
     fn weights(&self, folded: &Folded, layer: usize, sides: &[usize]) -> Result<Weights> {
@@ -140,16 +173,25 @@ impl Packed {
         }
     }
 
-    fn compute(&self, count: usize, pixels: &[u8]) -> std::result::Result<Vec<Tensor>, TchError> {
+    fn compute(&self, pictures: Pictures<'_>) -> std::result::Result<Vec<Tensor>, TchError> {
         let unknown = || TchError::Torch("a value is used before it is computed".to_owned());
         let mut values: Vec<Option<Tensor>> = (0..self.values).map(|_| None).collect();
-        for (step, weights) in &self.steps {
+        for (step, constants) in &self.steps {
             let inputs = step.inputs.iter().map(|&input| values[input].as_ref());
             let inputs: Vec<&Tensor> = inputs.collect::<Option<_>>().ok_or_else(unknown)?;
-            let result = match (&step.work, weights) {
-                (Work::Picture { mean }, _) => {
-                    picture::picture(count, pixels, mean, self.kind, self.device)?
-                }
+            let result = match (&step.work, constants) {
+                (Work::Picture { mean }, Constants::Mean(on_device)) => match pictures {
+                    Pictures::Bytes(count, pixels) if self.device == Device::Cpu => {
+                        picture::picture(count, pixels, mean, self.kind)?
+                    }
+                    Pictures::Bytes(count, pixels) => {
+                        let side = (pixels.len() / (3 * count.max(1))).isqrt() as i64;
+                        let bytes = Tensor::f_from_slice(pixels)?.f_to_device(self.device)?;
+                        let bytes = bytes.f_reshape([count as i64, side, side, 3])?;
+                        picture::picture_of(&bytes, on_device, self.kind)?
+                    }
+                    Pictures::Tensor(bytes) => picture::picture_of(bytes, on_device, self.kind)?,
+                },
                 (
                     Work::Convolution {
                         conv,
@@ -157,9 +199,12 @@ impl Packed {
                         in_place,
                         ..
                     },
-                    Some(weights),
+                    Constants::Weights(weights),
                 ) => self.convolve(conv, &inputs, weights, *activation, *in_place)?,
-                (Work::Layer(operation @ Operation::Linear { .. }), Some(weights)) => {
+                (
+                    Work::Layer(operation @ Operation::Linear { .. }),
+                    Constants::Weights(weights),
+                ) => {
                     let pixel = inputs[0].f_unsqueeze(-1)?.f_unsqueeze(-1)?;
                     let conv = convolution(operation);
                     let result = self.convolve(&conv, &[&pixel], weights, None, false)?;

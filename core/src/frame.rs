@@ -6,8 +6,7 @@ mod part;
 #[cfg(test)]
 mod picture;
 
-pub(crate) use color::YuvDecoder;
-pub use color::{ColorMatrix, ColorSpace};
+pub use color::{ColorMatrix, ColorSpace, YuvDecoder};
 pub use format::{PackedRgb, PixelFormat, PlaneSize};
 #[cfg(test)]
 pub(crate) use picture::Picture;
@@ -18,7 +17,7 @@ use crate::error::{Error, Result};
 pub const MAX_SIDE: u32 = 16384;
 
 /// Most planes that a format has.
-const MAX_PLANES: usize = 3;
+pub const MAX_PLANES: usize = 3;
 
 /// One plane's bytes; row `y` begins at `y * stride`.
 #[derive(Debug, Clone, Copy, Default)]

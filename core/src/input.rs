@@ -7,8 +7,11 @@
 
 mod filter;
 mod kernel;
+mod reading;
 #[cfg(test)]
 mod tests;
+
+pub use reading::{Reading, WEIGHT_ONE, readings};
 
 use crate::error::{Error, Result};
 use crate::frame::{Frame, PixelFormat, PlaneSize, YuvDecoder};
@@ -104,15 +107,9 @@ impl InputBuilder {
         let format = frame.format();
         let size = |plane| format.plane_size(plane, frame.width(), frame.height());
         let mut lay = |which: usize, size: PlaneSize| {
-            let axis = |samples, pixels, resized, offset| {
-                part(samples, pixels, resized, offset, geometry.input_size)
-            };
-            let (resized, offset) = (geometry.resized, geometry.offset);
-            self.columns[which].prepare(
-                axis(size.columns, frame.width(), resized.0, offset.0),
-                size.sample_bytes,
-            );
-            self.rows[which].prepare(axis(size.rows, frame.height(), resized.1, offset.1));
+            let (columns, rows) = axes(size, geometry);
+            self.columns[which].prepare(columns, size.sample_bytes);
+            self.rows[which].prepare(rows);
         };
         match format {
             PixelFormat::Yuy2 => {
@@ -199,6 +196,11 @@ fn check(frame: &Frame<'_>, geometry: &Geometry) -> Result<()> {
             reason: format!("its geometry was made for {made_width}x{made_height}"),
         });
     }
+    check_square(geometry)
+}
+
+/// That the square of `geometry` is inside of its resized frame.
+fn check_square(geometry: &Geometry) -> Result<()> {
     let side = geometry.input_size;
     let fits = |offset: u32, resized| offset.checked_add(side).is_some_and(|end| end <= resized);
     let (offset, resized) = (geometry.offset, geometry.resized);
@@ -210,6 +212,22 @@ fn check(frame: &Frame<'_>, geometry: &Geometry) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// Columns and rows of a plane of this size, as far as they become the input.
+fn axes(size: PlaneSize, geometry: &Geometry) -> (Axis, Axis) {
+    let Geometry {
+        frame_width: width,
+        frame_height: height,
+        resized,
+        offset,
+        input_size: side,
+        ..
+    } = *geometry;
+    (
+        part(size.columns, width, resized.0, offset.0, side),
+        part(size.rows, height, resized.1, offset.1, side),
+    )
 }
 
 /// The part of one axis of a plane that becomes the input.

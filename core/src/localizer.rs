@@ -1,7 +1,7 @@
 //! Frame → localization: every stage in one call.
 
 use crate::checkpoint::Checkpoint;
-use crate::engine::{self, Engine, EngineOptions, Output};
+use crate::engine::{self, Engine, EngineOptions, LaidFrame, Output};
 use crate::error::Result;
 use crate::frame::Frame;
 use crate::geometry::{Geometry, Resize};
@@ -141,8 +141,14 @@ impl Localizer {
     ) -> Result<()> {
         let size = self.header.input.size;
         let geometry = Geometry::new(options.resize, frame.width(), frame.height(), size);
-        self.input.build(frame, &geometry, &mut self.pixels)?;
-        self.engine.run(1, &self.pixels, &mut self.output)?;
+        if self.engine.description().prepares_input {
+            let frame = frame.clone();
+            self.engine
+                .run_frames(&[LaidFrame { frame, geometry }], &mut self.output)?;
+        } else {
+            self.input.build(frame, &geometry, &mut self.pixels)?;
+            self.engine.run(1, &self.pixels, &mut self.output)?;
+        }
         self.postprocessing.complete(
             &self.header,
             self.engine.description(),

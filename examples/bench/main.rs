@@ -79,6 +79,9 @@ struct Arguments {
     /// Height of the pipeline's frames.
     #[arg(long, default_value_t = 720, value_parser = clap::value_parser!(u32).range(16..=8192))]
     height: u32,
+    /// Frames that may wait inside of the pipeline's element.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=64))]
+    async_depth: u32,
     /// Format of the pipeline's frames, a GStreamer name.
     #[arg(long, default_value = "NV12")]
     format: String,

@@ -17,10 +17,12 @@ fn metadata_survives_what_copies_and_converts() {
     let expected: Vec<_> = after("identity").iter().map(found).collect();
     for copying in ["queue", "tee", "videorate", "videobalance hue=0.5"] {
         let buffers = after(copying);
-        assert!(
-            buffers.iter().map(found).eq(expected.clone()),
-            "after {copying}"
-        );
+        let mut expected = expected.clone();
+        // videorate of 1.28 ends with the last frame once more, also without us before it.
+        if copying == "videorate" && buffers.len() == expected.len() + 1 {
+            expected.extend(expected.last().cloned());
+        }
+        assert!(buffers.iter().map(found).eq(expected), "after {copying}");
         assert!(
             buffers.iter().all(|buffer| roi(buffer).params.is_some()),
             "after {copying}"

@@ -2,7 +2,7 @@
 //! and pictures out of hashes. Origin, formats and tolerances: `data/golden/README.md`.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use casm::mask::{BoundingBox, Mask};
 use casm::network::Upsample;
@@ -128,9 +128,12 @@ fn npy<T, const SIZE: usize>(
 
 /// The file `name`, or `name.gz` unpacked.
 fn bytes(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("data/golden")
-        .join(name);
+    // Elsewhere for programs that were built on another machine (`make gpu-bundle`).
+    let folder = match std::env::var_os("CASM_GOLDEN_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("data/golden"),
+    };
+    let path = folder.join(name);
     if path.exists() {
         return std::fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
     }

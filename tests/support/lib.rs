@@ -6,6 +6,7 @@ pub mod engine;
 pub mod golden;
 pub mod gst;
 pub mod picture;
+pub mod run;
 pub mod soak;
 pub mod step;
 

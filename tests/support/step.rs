@@ -117,6 +117,7 @@ fn batch(target: &[i64], kind: Kind, device: Device) -> Batch {
             .to_kind(kind)
             .to_device(device),
         classes: Tensor::from_slice(target).to_device(device),
+        origins: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@
 //! | dataset | [`dataset`] | folders and archives → pictures with classes |
 //! | loader | [`loader`] | pictures → augmented batches, in worker threads |
 //! | alternating step | [`alternating`] | batch → one update of classifier and mapping (Algorithm 1) |
+//! | distillation | [`distillation`] | batch → one update of a student that learns from a teacher's close-ups |
 //! | thinning set | [`thinning`] | classifier iterates → the set F that judges are drawn from |
 //! | optimizer | [`optimizer`] | gradients → parameters |
 //! | snapshot | [`snapshot`] | all of a run's state ↔ disk |
@@ -16,6 +17,7 @@
 
 pub mod alternating;
 pub mod dataset;
+pub mod distillation;
 pub mod evaluation;
 pub mod figure;
 pub mod loader;

@@ -30,6 +30,8 @@ enum Command {
     Import(command::import::Arguments),
     /// Train a mapping and its classifiers (Algorithm 1 of the paper).
     Train(Box<command::train::Arguments>),
+    /// Train a student on what a trained mapping says of close-ups: tighter masks, no labels.
+    Distill(Box<command::distill::Arguments>),
     /// Train a classifier alone: the f(0) that training starts from.
     TrainClassifier(Box<command::train_classifier::Arguments>),
     /// Score a checkpoint's boxes and masks against annotated pictures.
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Quantize(arguments) => command::quantize::run(&arguments),
         Command::Import(arguments) => command::import::run(&arguments),
         Command::Train(arguments) => command::train::run(&arguments),
+        Command::Distill(arguments) => command::distill::run(&arguments),
         Command::TrainClassifier(arguments) => command::train_classifier::run(&arguments),
         Command::Evaluate(arguments) => command::evaluate::run(&arguments),
         Command::Confuse(arguments) => command::confuse::run(&arguments),

@@ -9,10 +9,13 @@ use std::ffi::c_void;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use super::LaidFrame;
+use crate::error::{Error, Result};
+use crate::frame::{ColorMatrix, ColorSpace, Frame, MAX_PLANES, PixelFormat, Plane};
+use crate::geometry::{Geometry, Resize};
 
 /// Changes with every change of [`EngineAbi`] or of what its functions mean.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// The function that an engine library exports: `extern "C" fn() -> *const EngineAbi`.
 pub const ENTRY_POINT: &str = "casm_engine_abi";
@@ -44,6 +47,15 @@ pub struct EngineAbi {
         logits: Floats,
         reply: *mut Reply,
     ) -> i32,
+    /// Runs frames; see [`Engine::run_frames`](super::Engine::run_frames).
+    pub run_frames: unsafe extern "C" fn(
+        engine: *mut c_void,
+        frames: *const RawFrame,
+        count: usize,
+        masks: Floats,
+        logits: Floats,
+        reply: *mut Reply,
+    ) -> i32,
     /// Frees an engine.
     pub close: unsafe extern "C" fn(engine: *mut c_void),
 }
@@ -56,6 +68,102 @@ pub struct Bytes {
     pub data: *const u8,
     /// Number of bytes.
     pub len: usize,
+}
+
+/// A [`LaidFrame`] that the caller lends.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RawFrame {
+    /// Place in [`PixelFormat::ALL`].
+    pub format: u32,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// 0, 1, 2 for BT.601, BT.709, BT.2020.
+    pub matrix: u32,
+    /// 0 or 1.
+    pub full_range: u32,
+    /// Those that the format has; the others are empty.
+    pub planes: [Bytes; MAX_PLANES],
+    /// Bytes from row to row of each.
+    pub strides: [usize; MAX_PLANES],
+    /// 0 for [`Resize::Stretch`], 1 for [`Resize::Crop`].
+    pub resize: u32,
+    /// [`Geometry::input_size`].
+    pub input_size: u32,
+    /// [`Geometry::resized`].
+    pub resized: [u32; 2],
+    /// [`Geometry::offset`].
+    pub offset: [u32; 2],
+}
+
+impl RawFrame {
+    /// The same as plain numbers; valid as long as the frame's bytes.
+    pub fn new(laid: &LaidFrame<'_>) -> RawFrame {
+        let LaidFrame { frame, geometry } = laid;
+        let format = frame.format();
+        let plane = |index| match index < format.plane_count() {
+            true => frame.plane(index),
+            false => Plane::default(),
+        };
+        let planes: [Plane<'_>; MAX_PLANES] = std::array::from_fn(plane);
+        let place = PixelFormat::ALL.iter().position(|known| *known == format);
+        RawFrame {
+            // Every format is in the list.
+            format: place.map_or(u32::MAX, |place| place as u32),
+            width: frame.width(),
+            height: frame.height(),
+            matrix: frame.color().matrix as u32,
+            full_range: u32::from(frame.color().full_range),
+            planes: planes.map(|plane| Bytes {
+                data: plane.data.as_ptr(),
+                len: plane.data.len(),
+            }),
+            strides: planes.map(|plane| plane.stride),
+            resize: u32::from(geometry.resize == Resize::Crop),
+            input_size: geometry.input_size,
+            resized: geometry.resized.into(),
+            offset: geometry.offset.into(),
+        }
+    }
+
+    /// The frame, with its numbers checked; `planes` are the bytes of [`RawFrame::planes`], borrowed.
+    ///
+    /// # Errors
+    /// [`Error::Frame`] if they do not fit each other, [`Error::Engine`] for an unknown format.
+    pub fn laid<'a>(&self, planes: [&'a [u8]; MAX_PLANES]) -> Result<LaidFrame<'a>> {
+        let format = PixelFormat::ALL.get(self.format as usize).copied();
+        let format = format.ok_or_else(|| Error::Engine {
+            engine: "casm".to_owned(),
+            reason: "a frame of no known format; install plugin and engine of one version"
+                .to_owned(),
+        })?;
+        let color = ColorSpace {
+            matrix: match self.matrix {
+                1 => ColorMatrix::Bt709,
+                2 => ColorMatrix::Bt2020,
+                _ => ColorMatrix::Bt601,
+            },
+            full_range: self.full_range != 0,
+        };
+        let planes = planes.into_iter().zip(self.strides);
+        let planes = planes.map(|(data, stride)| Plane { data, stride });
+        let planes = planes.take(format.plane_count());
+        let frame = Frame::new(format, self.width, self.height, color, planes)?;
+        let geometry = Geometry {
+            resize: match self.resize {
+                0 => Resize::Stretch,
+                _ => Resize::Crop,
+            },
+            frame_width: self.width,
+            frame_height: self.height,
+            input_size: self.input_size,
+            resized: self.resized.into(),
+            offset: self.offset.into(),
+        };
+        Ok(LaidFrame { frame, geometry })
+    }
 }
 
 /// Room for numbers that the caller lends.
@@ -154,6 +262,49 @@ impl WireError {
                 engine: engine.to_owned(),
                 reason,
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each field has a value of its own, so that two that are mixed up show.
+    #[test]
+    fn a_frame_crosses_the_border_whole() {
+        let bytes: Vec<u8> = (0..200).collect();
+        for format in PixelFormat::ALL {
+            for (matrix, resize) in [
+                (ColorMatrix::Bt601, Resize::Stretch),
+                (ColorMatrix::Bt709, Resize::Crop),
+                (ColorMatrix::Bt2020, Resize::Crop),
+            ] {
+                let color = ColorSpace {
+                    matrix,
+                    full_range: matrix == ColorMatrix::Bt709,
+                };
+                let planes = (0..format.plane_count()).map(|index| Plane {
+                    data: &bytes[index..],
+                    stride: 33 + index,
+                });
+                let frame = Frame::new(format, 7, 5, color, planes).expect("fits");
+                let geometry = Geometry::new(resize, 7, 5, 3);
+                let laid = LaidFrame { frame, geometry };
+                let raw = RawFrame::new(&laid);
+                let mut borrowed = [&[][..]; MAX_PLANES];
+                for (index, plane) in borrowed.iter_mut().enumerate().take(format.plane_count()) {
+                    assert_eq!(raw.planes[index].data, bytes[index..].as_ptr());
+                    *plane = &bytes[index..][..raw.planes[index].len];
+                }
+                let back = raw.laid(borrowed).expect("fits");
+                assert_eq!(back.geometry, geometry);
+                assert_eq!(format!("{:?}", back.frame), format!("{:?}", laid.frame));
+                let foreign = RawFrame { format: 14, ..raw };
+                assert!(foreign.laid(borrowed).is_err());
+                let short = RawFrame { height: 50, ..raw };
+                assert!(short.laid(borrowed).is_err());
+            }
         }
     }
 }

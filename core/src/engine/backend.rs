@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::machine::has_nvidia_driver;
-use super::{Device, ENGINES, Engine, EngineDescription, EngineOptions, Output};
+use super::{Device, ENGINES, Engine, EngineDescription, EngineOptions, LaidFrame, Output};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 
@@ -250,6 +250,10 @@ impl Engine for Chosen {
 
     fn run(&mut self, batch: usize, pixels: &[u8], output: &mut Output) -> Result<()> {
         self.engine.run(batch, pixels, output)
+    }
+
+    fn run_frames(&mut self, frames: &[LaidFrame<'_>], output: &mut Output) -> Result<()> {
+        self.engine.run_frames(frames, output)
     }
 }
 

@@ -19,8 +19,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::frame::Frame;
+use crate::geometry::Geometry;
+use crate::input::InputBuilder;
 
 pub use backend::{EngineKind, Linked, choose, names, open_linked, survey};
+pub use location::own_folder;
 pub use machine::{cpu_has_bf16, has_nvidia_driver};
 
 /// All engines, in the order in which `auto` prefers them. The last suits every device.
@@ -39,6 +43,38 @@ pub trait Engine: Send {
     /// # Errors
     /// [`Error::Engine`] with the library's own message. The engine can be used again.
     fn run(&mut self, batch: usize, pixels: &[u8], output: &mut Output) -> Result<()>;
+
+    /// Computes masks and logits of frames as they are: the same as [`run`](Engine::run) on what
+    /// [`InputBuilder`] makes of them. Where [`EngineDescription::prepares_input`] says so, the engine
+    /// makes it on its device, of which the CPU then only sees one copy of the frame.
+    ///
+    /// # Errors
+    /// As there; [`Error::Frame`] and [`Error::Config`] if a geometry does not fit its frame.
+    fn run_frames(&mut self, frames: &[LaidFrame<'_>], output: &mut Output) -> Result<()> {
+        self.run(frames.len(), &prepare_pixels(frames)?, output)
+    }
+}
+
+/// The network's input of each frame, `[frames, S, S, 3]` RGB bytes, made on the CPU.
+///
+/// # Errors
+/// Those of [`InputBuilder::build`].
+pub fn prepare_pixels(frames: &[LaidFrame<'_>]) -> Result<Vec<u8>> {
+    let (mut builder, mut all, mut pixels) = (InputBuilder::default(), Vec::new(), Vec::new());
+    for LaidFrame { frame, geometry } in frames {
+        builder.build(frame, geometry, &mut pixels)?;
+        all.extend_from_slice(&pixels);
+    }
+    Ok(all)
+}
+
+/// A frame, and how it lies on the network's square.
+#[derive(Debug, Clone)]
+pub struct LaidFrame<'a> {
+    /// The frame.
+    pub frame: Frame<'a>,
+    /// Made for its size.
+    pub geometry: Geometry,
 }
 
 /// What an engine computes for a batch.
@@ -64,6 +100,9 @@ pub struct EngineDescription {
     /// Why this engine was taken, in words.
     #[serde(default)]
     pub choice: String,
+    /// Whether it is faster to give it frames ([`Engine::run_frames`]) than pixels.
+    #[serde(default)]
+    pub prepares_input: bool,
 }
 
 /// How to open an engine.

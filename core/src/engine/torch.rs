@@ -12,11 +12,11 @@ use std::sync::Mutex;
 use libloading::os::unix::Library;
 
 use super::abi::{
-    ABI_VERSION, Bytes, ENTRY_POINT, EngineAbi, EntryPoint, Floats, Reply, WireError,
+    ABI_VERSION, Bytes, ENTRY_POINT, EngineAbi, EntryPoint, Floats, RawFrame, Reply, WireError,
 };
 use super::backend::Backend;
 use super::location::own_folder;
-use super::{Engine, EngineDescription, EngineOptions, Output, Precision};
+use super::{Engine, EngineDescription, EngineOptions, LaidFrame, Output, Precision};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 
@@ -118,6 +118,15 @@ impl TorchEngine {
     }
 }
 
+impl TorchEngine {
+    /// Gives `output` the size that the other side fills.
+    fn make_room(&self, batch: usize, output: &mut Output) {
+        let mask = self.mask_size * self.mask_size;
+        output.masks.resize(batch * mask, 0.0);
+        output.logits.resize(batch * self.classes, 0.0);
+    }
+}
+
 impl Engine for TorchEngine {
     fn description(&self) -> &EngineDescription {
         &self.description
@@ -131,10 +140,7 @@ impl Engine for TorchEngine {
                 pixels.len()
             )));
         }
-        output
-            .masks
-            .resize(batch * self.mask_size * self.mask_size, 0.0);
-        output.logits.resize(batch * self.classes, 0.0);
+        self.make_room(batch, output);
         let mut reply = Reply::empty();
         // SAFETY: the handle is open, and all memory is borrowed for the call.
         let status = unsafe {
@@ -147,11 +153,25 @@ impl Engine for TorchEngine {
                 &mut reply,
             )
         };
-        if status == 0 {
-            Ok(())
-        } else {
-            Err(error_of(&reply))
-        }
+        outcome(status, &reply)
+    }
+
+    fn run_frames(&mut self, frames: &[LaidFrame<'_>], output: &mut Output) -> Result<()> {
+        self.make_room(frames.len(), output);
+        let raw: Vec<RawFrame> = frames.iter().map(RawFrame::new).collect();
+        let mut reply = Reply::empty();
+        // SAFETY: as in `run`; the frames' bytes are borrowed for the call, too.
+        let status = unsafe {
+            (self.abi.run_frames)(
+                self.handle,
+                raw.as_ptr(),
+                raw.len(),
+                lend_mut(&mut output.masks),
+                lend_mut(&mut output.logits),
+                &mut reply,
+            )
+        };
+        outcome(status, &reply)
     }
 }
 
@@ -180,6 +200,13 @@ fn failure(reason: String) -> Error {
     Error::Engine {
         engine: NAME.to_owned(),
         reason,
+    }
+}
+
+fn outcome(status: i32, reply: &Reply) -> Result<()> {
+    match status {
+        0 => Ok(()),
+        _ => Err(error_of(reply)),
     }
 }
 

@@ -66,21 +66,32 @@ impl ColorSpace {
 }
 
 /// YUV → RGB in integers, for whole pictures; within 1 level of the exact result.
+///
+/// With y = Y - [`black`](Self::black), u = U - 128 and v = V - 128: red is `luma y + red_of_v v`, green
+/// `luma y + green_of_u u + green_of_v v`, blue `luma y + blue_of_u u`, each plus a half, shifted right by
+/// [`FRACTION`](Self::FRACTION) bits and clipped to 0..=255. Grey is `luma y` alone.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct YuvDecoder {
-    black: i32,
-    luma: i32,
-    red_of_v: i32,
-    green_of_u: i32,
-    green_of_v: i32,
-    blue_of_u: i32,
+pub struct YuvDecoder {
+    /// Luma of black.
+    pub black: i32,
+    /// Factor of luma; all factors in units of 2^-[`FRACTION`](Self::FRACTION).
+    pub luma: i32,
+    /// Factor of V in red.
+    pub red_of_v: i32,
+    /// Factor of U in green.
+    pub green_of_u: i32,
+    /// Factor of V in green.
+    pub green_of_v: i32,
+    /// Factor of U in blue.
+    pub blue_of_u: i32,
 }
 
 impl YuvDecoder {
     /// Bits after the point; 255 * 2.2 * 2^16 still fits an i32 by far.
-    const FRACTION: u32 = 16;
+    pub const FRACTION: u32 = 16;
 
-    pub(crate) fn new(color: ColorSpace) -> YuvDecoder {
+    /// For values of this colour space.
+    pub fn new(color: ColorSpace) -> YuvDecoder {
         let (red_weight, blue_weight) = color.matrix.red_and_blue();
         let green_weight = 1.0 - red_weight - blue_weight;
         let (black, luma_span, chroma_span) = color.levels();

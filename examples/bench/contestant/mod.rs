@@ -97,6 +97,7 @@ impl Contestant {
         command.args(["--device", &arguments.device, "--threads", &threads]);
         command.args(["--frames", &frames, "--format", &arguments.format]);
         command.args(["--width", &width, "--height", &height]);
+        command.args(["--async-depth", &arguments.async_depth.to_string()]);
         Contestant::spawn(command, name.get_name())
     }
 

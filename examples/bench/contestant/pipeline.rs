@@ -48,6 +48,7 @@ pub fn serve(arguments: &Arguments) -> Result<()> {
     element.set_property_from_str("engine", &arguments.engine.to_string());
     element.set_property_from_str("precision", &arguments.precision);
     element.set_property_from_str("threads", &arguments.threads.to_string());
+    element.set_property("async-depth", arguments.async_depth);
     let sink = gst::ElementFactory::make("fakesink")
         .property("sync", false)
         .build()?;

@@ -6,6 +6,8 @@ use casm::pixels::{Normalisation, per_channel};
 use casm::torch_error;
 use tch::{Device, Kind, TchError, Tensor};
 
+use crate::loader::Origin;
+
 /// Pictures and their classes.
 #[derive(Debug)]
 pub struct Batch {
@@ -13,6 +15,8 @@ pub struct Batch {
     pub pictures: Tensor,
     /// True classes, `[N]`, i64.
     pub classes: Tensor,
+    /// Where the pictures come from, `[N]`; empty if nobody asks.
+    pub origins: Vec<Origin>,
 }
 
 impl Batch {
@@ -32,6 +36,7 @@ impl Batch {
         Ok(Batch {
             pictures,
             classes: classes.map_err(torch_error)?,
+            origins: Vec::new(),
         })
     }
 

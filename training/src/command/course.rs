@@ -1,6 +1,7 @@
-//! Options that `casm train` and `casm train-classifier` share, and how they become a run.
+//! Options that `casm train`, `casm distill` and `casm train-classifier` share, and how they become a run.
 
 mod running;
+mod scoring;
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,7 @@ use casm_training::run::{
 
 pub use running::{Run, go, prepare};
 use running::{absolute_choice, cores, open_data};
+pub use scoring::ScoringArguments;
 
 /// Pictures, start, course and watching of a run.
 #[derive(Debug, Clone, clap::Args)]
@@ -61,6 +63,13 @@ pub struct CourseArguments {
         help_heading = "Data"
     )]
     pub crop_scale: Vec<f64>,
+    /// Share of the pictures that are taken whole, squashed, instead of a random crop [default: 0; distill:
+    /// 0.4].
+    #[arg(long, value_name = "SHARE", help_heading = "Data")]
+    pub whole: Option<f64>,
+    /// Change brightness and contrast of every picture by factors of up to 1 ± this [default: 0; distill: 0.3].
+    #[arg(long, value_name = "SHARE", help_heading = "Data")]
+    pub jitter: Option<f64>,
     /// Do not mirror pictures.
     #[arg(long, help_heading = "Data")]
     pub no_flip: bool,
@@ -188,6 +197,8 @@ impl CourseArguments {
                 accumulate: self.accumulate,
                 epoch_share: self.epoch_share.unwrap_or(defaults.epoch_share),
                 compat: self.compat,
+                whole: self.whole.unwrap_or(defaults.whole),
+                jitter: self.jitter.unwrap_or(defaults.jitter),
                 flip: !self.no_flip,
             },
             network,
@@ -291,4 +302,8 @@ pub struct Defaults {
     pub epoch_share: f64,
     /// Learning rates.
     pub schedule: RateSchedule,
+    /// Share of pictures that are taken whole.
+    pub whole: f64,
+    /// How far brightness and contrast are changed.
+    pub jitter: f64,
 }

@@ -4,6 +4,7 @@
 
 pub mod confuse;
 mod course;
+pub mod distill;
 mod drawing;
 pub mod evaluate;
 pub mod export;

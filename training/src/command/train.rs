@@ -2,7 +2,6 @@
 
 mod config;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use casm_training::alternating::{
@@ -12,7 +11,7 @@ use casm_training::log::Interrupt;
 use casm_training::run::{AlternationLearner, DecoderInit, Preset, RunConfig};
 use casm_training::thinning::HistoryStart;
 
-use super::course::{CourseArguments, Run, go, prepare};
+use super::course::{CourseArguments, Run, ScoringArguments, go, prepare};
 
 /// Arguments of `casm train`.
 ///
@@ -173,15 +172,8 @@ pub struct Arguments {
     #[arg(long, value_name = "NORM", help_heading = "Optimisers")]
     clip_grad: Option<f64>,
 
-    /// Annotated pictures to score the masks on during training, stretched (see casm evaluate).
-    #[arg(long, value_name = "DATA", help_heading = "Stopping and watching")]
-    evaluate: Option<PathBuf>,
-    /// Score them every so many steps [default: 500], and at the end.
-    #[arg(long, value_name = "STEPS", help_heading = "Stopping and watching")]
-    evaluate_every: Option<u64>,
-    /// Score so many of them.
-    #[arg(long, value_name = "COUNT", help_heading = "Stopping and watching")]
-    evaluate_limit: Option<usize>,
+    #[command(flatten)]
+    scoring: ScoringArguments,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -212,12 +204,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let run: Run<RunConfig> = match &course.resume {
         Some(path) => Run::resume(
             path,
-            &[
-                "evaluate",
-                "evaluate-every",
-                "evaluate-limit",
-                "history-device",
-            ],
+            &[ScoringArguments::NAMES.as_slice(), &["history-device"]].concat(),
         )?,
         None => {
             let (opened, config) = arguments.config()?;
@@ -225,18 +212,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
     };
     let config = run.config.clone();
-    let evaluate = arguments
-        .evaluate
-        .as_deref()
-        .or(config.course.evaluate.as_deref());
-    let watch = course.watch(
-        &config.course,
-        evaluate,
-        arguments
-            .evaluate_every
-            .unwrap_or(config.course.evaluate_every),
-        arguments.evaluate_limit.or(config.course.evaluate_limit),
-    );
+    let watch = arguments.scoring.watch(course, &config.course);
     if course.dry_run {
         return run.print();
     }

@@ -59,6 +59,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 epochs: 30,
                 epoch_share: 1.0,
                 schedule: RateSchedule::Cosine,
+                whole: 0.0,
+                jitter: 0.0,
             };
             let opened = course.open(defaults, None, false)?;
             let config = ClassifierConfig {

@@ -1,7 +1,9 @@
 //! What a training step works on, and how it comes together.
 
+use super::Origin;
+
 /// Pictures of one iteration, ready for the network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// `[N, S, S, 3]` RGB bytes; N is below the batch size where pictures were unreadable.
     pub pixels: Vec<u8>,
@@ -9,6 +11,8 @@ pub struct Batch {
     pub classes: Vec<i64>,
     /// `[N]` where the pictures are.
     pub samples: Vec<String>,
+    /// `[N]` which pictures they are, and what is shown of them.
+    pub origins: Vec<Origin>,
     /// Which epoch, from 0 on.
     pub epoch: u64,
     /// Which iteration of the epoch, from 0 on.
@@ -20,6 +24,8 @@ pub struct Batch {
 pub struct Ready {
     /// `[S, S, 3]`.
     pub pixels: Vec<u8>,
+    /// Which picture it is, and what is shown of it.
+    pub origin: Origin,
     /// Class index.
     pub class: usize,
     /// Where it is.
@@ -67,6 +73,7 @@ impl Pending {
             pixels: Vec::with_capacity(ready.len() * length),
             classes: Vec::with_capacity(ready.len()),
             samples: Vec::with_capacity(ready.len()),
+            origins: Vec::with_capacity(ready.len()),
             epoch,
             iteration,
         };
@@ -74,6 +81,7 @@ impl Pending {
             batch.pixels.extend_from_slice(&ready.pixels);
             batch.classes.push(ready.class as i64);
             batch.samples.push(ready.name);
+            batch.origins.push(ready.origin);
         }
         batch
     }

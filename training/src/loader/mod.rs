@@ -8,9 +8,11 @@ mod batch;
 mod config;
 mod stream;
 mod transform;
+mod view;
 mod worker;
 
 pub use batch::Batch;
 pub use config::LoaderConfig;
 pub use stream::Loader;
 pub use transform::Transform;
+pub use view::{Origin, View};

@@ -1,8 +1,10 @@
 //! Picture of any size → the network's input.
 
+use casm::geometry::{Geometry, Resize};
 use image::RgbImage;
 use rand::{Rng, RngExt};
 
+use super::View;
 use crate::picture::{self, Region};
 
 /// How often a random crop is drawn before the centre is taken; torchvision's number.
@@ -17,8 +19,12 @@ pub enum Transform {
         scale: (f64, f64),
         /// Smallest and largest width / height; the paper's: 3/4 to 4/3.
         ratio: (f64, f64),
+        /// Probability that all of the picture is taken instead, the aspect ratio not kept; the paper's: 0.
+        whole: f64,
         /// Whether every second picture is mirrored.
         flip: bool,
+        /// How far brightness and contrast are changed, each by a factor of up to 1 ± this; the paper's: 0.
+        jitter: f64,
     },
     /// Short side to `short` pixels, then the centre: for validation, 256 with a size of 224.
     Crop {
@@ -34,29 +40,65 @@ impl Transform {
     pub const TRAIN: Transform = Transform::Train {
         scale: (0.08, 1.0),
         ratio: (3.0 / 4.0, 4.0 / 3.0),
+        whole: 0.0,
         flip: true,
+        jitter: 0.0,
     };
 
-    /// The input made of a picture. Only [`Transform::Train`] draws from `random`.
-    pub fn apply(self, picture: &RgbImage, size: u32, random: &mut impl Rng) -> RgbImage {
+    /// The input made of a picture, and what it shows of it. Only [`Transform::Train`] draws from `random`.
+    pub fn apply(self, picture: &RgbImage, size: u32, random: &mut impl Rng) -> (RgbImage, View) {
         match self {
-            Transform::Train { scale, ratio, flip } => {
-                let region = random_region(picture.dimensions(), scale, ratio, random);
+            Transform::Train {
+                scale,
+                ratio,
+                whole,
+                flip,
+                jitter,
+            } => {
+                // Nothing is drawn where nothing can come of it: the other draws stay what they were.
+                let region = match whole > 0.0 && random.random_bool(whole) {
+                    true => Region::whole(picture),
+                    false => random_region(picture.dimensions(), scale, ratio, random),
+                };
                 let mut input = picture::resize(picture, region, size, size);
-                if flip && random.random_bool(0.5) {
+                let mirrored = flip && random.random_bool(0.5);
+                if mirrored {
                     image::imageops::flip_horizontal_in_place(&mut input);
                 }
-                input
+                if jitter > 0.0 {
+                    let mut factor = || random.random_range(1.0 - jitter..=1.0 + jitter);
+                    change_light(&mut input, factor(), factor());
+                }
+                (input, View::new(region, picture.dimensions(), mirrored))
             }
-            Transform::Crop { short } => picture::crop(picture, short, size),
-            Transform::Stretch => picture::stretch(picture, size),
+            Transform::Crop { short } => {
+                let (width, height) = picture.dimensions();
+                let resized = Geometry::new(Resize::Crop, width, height, short.max(size)).resized;
+                let input = picture::crop(picture, short, size);
+                (input, View::central(size, resized))
+            }
+            Transform::Stretch => (picture::stretch(picture, size), View::WHOLE),
         }
     }
 
     /// Says what is wrong with the numbers, if anything.
     pub(super) fn check(self, size: u32) -> anyhow::Result<()> {
         match self {
-            Transform::Train { scale, ratio, .. } => {
+            Transform::Train {
+                scale,
+                ratio,
+                whole,
+                jitter,
+                ..
+            } => {
+                anyhow::ensure!(
+                    (0.0..1.0).contains(&jitter),
+                    "the change of light is {jitter}, but must be from 0 to below 1"
+                );
+                anyhow::ensure!(
+                    (0.0..=1.0).contains(&whole),
+                    "the share of whole pictures is {whole}, but must be from 0 to 1"
+                );
                 anyhow::ensure!(
                     0.0 < scale.0 && scale.0 <= scale.1 && scale.1 <= 1.0,
                     "the scale of crops is {} to {}, but must be within 0 and 1",
@@ -77,6 +119,20 @@ impl Transform {
             Transform::Stretch => {}
         }
         Ok(())
+    }
+}
+
+/// Multiplies levels by `brightness`, then their distances from the mean level by `contrast`.
+fn change_light(picture: &mut RgbImage, brightness: f64, contrast: f64) {
+    let levels = picture.as_raw();
+    let sum: u64 = levels.iter().map(|&level| u64::from(level)).sum();
+    let mean = brightness * sum as f64 / levels.len().max(1) as f64;
+    let changed: [u8; 256] = std::array::from_fn(|level| {
+        let level = (brightness * level as f64 - mean) * contrast + mean;
+        level.round().clamp(0.0, 255.0) as u8
+    });
+    for level in picture.iter_mut() {
+        *level = changed[usize::from(*level)];
     }
 }
 

@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use anyhow::Context;
 use crossbeam::channel::{Receiver, Sender, bounded, never};
 
-use super::Transform;
 use super::batch::Ready;
+use super::{Origin, Transform};
 use crate::dataset::{Mixture, Place};
 use crate::picture;
 use crate::random::{Stream, generator};
@@ -147,8 +147,13 @@ pub fn prepare(
     }
     let (epoch, index) = task.draw;
     let mut random = generator(seed, Stream::Augment, epoch, index);
+    let (input, view) = transform.apply(&picture, size, &mut random);
     Ok(Ready {
-        pixels: transform.apply(&picture, size, &mut random).into_raw(),
+        pixels: input.into_raw(),
+        origin: Origin {
+            picture: task.picture,
+            view,
+        },
         class: sample.class,
         name: source.dataset.name(sample),
     })

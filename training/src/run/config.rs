@@ -138,6 +138,12 @@ pub struct DataConfig {
     pub checksum: u32,
     /// Whether pictures are mirrored half of the time.
     pub flip: bool,
+    /// Share of pictures that are taken whole, not cropped.
+    #[serde(default)]
+    pub whole: f64,
+    /// How far brightness and contrast are changed.
+    #[serde(default)]
+    pub jitter: f64,
 }
 
 /// A folder or archive of pictures.
@@ -233,6 +239,12 @@ impl CourseConfig {
         ensure!(self.epochs > 0, "--epochs must be above zero");
         positive("--epoch-share", self.data.epoch_share)?;
         share("--epoch-share", self.data.epoch_share)?;
+        share("--whole", self.data.whole)?;
+        ensure!(
+            (0.0..1.0).contains(&self.data.jitter),
+            "--jitter is {}, but must be from 0 to below 1",
+            self.data.jitter
+        );
         for source in &self.data.sources {
             positive("--crop-scale", source.smallest_crop)?;
             share("--crop-scale", source.smallest_crop)?;
@@ -348,7 +360,7 @@ impl ClassifierConfig {
     }
 }
 
-fn positive(option: &str, value: f64) -> anyhow::Result<()> {
+pub(super) fn positive(option: &str, value: f64) -> anyhow::Result<()> {
     ensure!(
         value.is_finite() && value > 0.0,
         "{option} is {value}, but must be above zero"
@@ -356,7 +368,7 @@ fn positive(option: &str, value: f64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn share(option: &str, value: f64) -> anyhow::Result<()> {
+pub(super) fn share(option: &str, value: f64) -> anyhow::Result<()> {
     ensure!(
         (0.0..=1.0).contains(&value),
         "{option} is {value}, but must be from 0 to 1"

@@ -41,7 +41,9 @@ impl Feed {
                 // Each source has its own.
                 scale: (1.0, 1.0),
                 ratio: (3.0 / 4.0, 4.0 / 3.0),
+                whole: course.data.whole,
                 flip: course.data.flip,
+                jitter: course.data.jitter,
             },
             workers: watch.workers,
             prefetch: 2 * course.data.accumulate + 2,
@@ -74,13 +76,15 @@ impl Feed {
                 self.ahead = Some(loaded);
                 break;
             }
-            batches.push(Batch::from_pixels(
+            let mut batch = Batch::from_pixels(
                 &loaded.pixels,
                 &loaded.classes,
                 &self.course.input,
                 self.course.precision.kind(),
                 device,
-            )?);
+            )?;
+            batch.origins = loaded.origins;
+            batches.push(batch);
         }
         Ok(batches)
     }

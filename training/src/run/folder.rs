@@ -41,6 +41,11 @@ impl RunFolder {
         self.path.join("best.safetensors")
     }
 
+    /// What a teacher says of the run's pictures (`casm distill`).
+    pub fn targets(&self) -> PathBuf {
+        self.path.join("targets.safetensors")
+    }
+
     /// Numbers of each step.
     pub fn steps(&self) -> PathBuf {
         self.path.join("steps.csv")

@@ -4,11 +4,12 @@
 //! |---|---|
 //! | what is asked for | [`Strategy`], [`Preset`] → [`RunConfig`], saved beside the weights |
 //! | where it starts | [`Start`]: classifier f(0), fresh decoder |
-//! | what learns | [`AlternationLearner`] (`casm train`), [`SupervisedLearner`] (`casm train-classifier`) |
+//! | what learns | [`AlternationLearner`] (`casm train`), [`SupervisedLearner`] (`casm train-classifier`), [`DistillationLearner`] (`casm distill`) |
 //! | what goes on | [`Trainer`]: batches in; steps, logs, scores and snapshots out |
 
 mod alternation;
 mod config;
+mod distillation;
 mod ema;
 mod feed;
 mod folder;
@@ -28,6 +29,7 @@ pub use config::{
     ClassifierConfig, Configuration, CourseConfig, DataConfig, OptimizerConfig, RunConfig,
     SourceConfig, StopConfig, WatchConfig, iterations_per_epoch,
 };
+pub use distillation::{DistillationConfig, DistillationLearner, TeacherConfig};
 pub use ema::Ema;
 pub use folder::RunFolder;
 pub use learner::{Learner, State};

@@ -86,7 +86,7 @@ pub struct Parts<L> {
     /// Where kept classifiers lie.
     pub history_device: Device,
     /// Its pictures, labelled with the network's classes.
-    pub data: Mixture,
+    pub data: Arc<Mixture>,
     /// Of the checkpoints that the run writes.
     pub header: Header,
 }
@@ -156,7 +156,7 @@ impl<L: Learner> Trainer<L> {
             folder,
             watch,
             device,
-            data: Arc::new(data),
+            data,
             store,
             place,
             best,

@@ -227,6 +227,7 @@ fn describe(model: &CompiledModel, version: String, precision: &str) -> EngineDe
             .parse()
             .unwrap_or(0),
         choice: String::new(),
+        prepares_input: false,
     }
 }
 

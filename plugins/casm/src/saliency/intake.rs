@@ -8,7 +8,7 @@ use casm_core::localizer::LocalizeOptions;
 use casm_core::{BoundingBox, Frame, Geometry, Resize, Result};
 
 use super::frame::FrameLayout;
-use super::lane::{Answer, Job, Lane, Ticket};
+use super::lane::{Answer, Job, LaidBuffer, Lane, Picture, Ticket};
 use super::model::Model;
 use super::regions::{self, Region, RoiMode};
 use super::settings::Settings;
@@ -120,7 +120,7 @@ impl Intake {
     /// [`casm_core::Error::Frame`] if the buffer does not hold the frame that was announced.
     pub fn inquire(
         &mut self,
-        buffer: &gst::BufferRef,
+        buffer: &gst::Buffer,
         settings: &Settings,
     ) -> Result<Option<Inquiry>> {
         let Some(layout) = self.layout.clone() else {
@@ -138,6 +138,10 @@ impl Intake {
         let mut parts = self.parts.pop().unwrap_or_default();
         let mode = settings.roi_mode;
         let taken = match mode {
+            RoiMode::Full if self.model.description().prepares_input => {
+                self.take_as_is(buffer, &layout, whole, &mut parts);
+                Ok(())
+            }
             RoiMode::Full => layout.read(buffer, |frame| {
                 self.take(frame, whole, None, true, &mut parts)
             }),
@@ -166,6 +170,26 @@ impl Intake {
         self.age = Some(0);
         self.instance.submit(&mut self.jobs);
         Ok(Some(inquiry))
+    }
+
+    /// The frame itself, for an engine that prepares its input. Regions, which share a frame, are prepared here for
+    /// such an engine too.
+    fn take_as_is(
+        &mut self,
+        buffer: &gst::Buffer,
+        layout: &Arc<FrameLayout>,
+        whole: BoundingBox,
+        parts: &mut Vec<Part>,
+    ) {
+        let side = self.model.header().input.size;
+        let geometry = Geometry::new(Resize::Stretch, whole.width, whole.height, side);
+        let mut picture = self.lane.picture();
+        picture.frame = Some(LaidBuffer {
+            buffer: buffer.clone(),
+            layout: layout.clone(),
+            geometry,
+        });
+        parts.push(self.part(picture, whole, geometry, None, true));
     }
 
     /// A picture of each region.
@@ -205,16 +229,28 @@ impl Intake {
         let geometry = Geometry::new(Resize::Stretch, area.width, area.height, side);
         let mut picture = self.lane.picture();
         self.input.build(&frame, &geometry, &mut picture.pixels)?;
+        parts.push(self.part(picture, area, geometry, region, last));
+        Ok(())
+    }
+
+    /// Makes a job of a picture; its part of the inquiry.
+    fn part(
+        &mut self,
+        picture: Picture,
+        area: BoundingBox,
+        geometry: Geometry,
+        region: Option<Region>,
+        last: bool,
+    ) -> Part {
         let (job, ticket) = self.lane.job(self.model.clone(), picture, last);
         self.jobs.push(job);
-        parts.push(Part {
+        Part {
             ticket,
             answer: None,
             area,
             geometry,
             region,
-        });
-        Ok(())
+        }
     }
 
     /// Takes back what is left of an inquiry.

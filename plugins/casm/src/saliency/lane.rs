@@ -4,21 +4,49 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use casm_core::engine::Output;
-use casm_core::{Error, Result};
+use casm_core::engine::{LaidFrame, Output};
+use casm_core::{Error, Geometry, Result};
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 
+use super::frame::FrameLayout;
 use super::imp::lock;
 use super::interrupt::Signal;
 use super::model::Model;
 
 /// One picture, before and after the network.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Picture {
-    /// `[S, S, 3]`.
+    /// `[S, S, 3]`, unless there is a frame.
     pub pixels: Vec<u8>,
+    /// Instead of pixels, for an engine that prepares its input itself; given back before the answer.
+    pub frame: Option<LaidBuffer>,
     /// Mask and logits of this picture alone.
     pub output: Output,
+}
+
+/// A frame as it is. Nobody writes into the buffer before the answer is there.
+pub struct LaidBuffer {
+    /// Holds it.
+    pub buffer: gst::Buffer,
+    /// How it lies in that.
+    pub layout: Arc<FrameLayout>,
+    /// How it lies on the network's square.
+    pub geometry: Geometry,
+}
+
+impl LaidBuffer {
+    /// Lets `work` read the frame.
+    ///
+    /// # Errors
+    /// Those of [`FrameLayout::read`].
+    pub fn read<T>(&self, work: impl FnOnce(LaidFrame<'_>) -> Result<T>) -> Result<T> {
+        self.layout.read(&self.buffer, |frame| {
+            work(LaidFrame {
+                frame: frame.clone(),
+                geometry: self.geometry,
+            })
+        })
+    }
 }
 
 /// What has become of a picture.
@@ -82,7 +110,8 @@ impl Lane {
     }
 
     /// Takes back a picture that is not needed any more.
-    pub fn recycle(&self, picture: Picture) {
+    pub fn recycle(&self, mut picture: Picture) {
+        picture.frame = None;
         lock(&self.shared.spare).pictures.push(picture);
     }
 
@@ -158,11 +187,23 @@ impl Job {
         self.picture.as_mut()
     }
 
+    /// Its frame, if it goes to the engine as it is.
+    pub fn frame(&self) -> Option<&LaidBuffer> {
+        self.picture.as_ref()?.frame.as_ref()
+    }
+
+    /// Whether both can be in one run: pictures of one kind for one network.
+    pub fn is_alike(&self, other: &Job) -> bool {
+        Arc::ptr_eq(&self.model, &other.model) && self.frame().is_some() == other.frame().is_some()
+    }
+
     /// Tells what has become of it, if that is still wanted.
     pub fn answer(&mut self, result: Result<()>, begun: Instant, ended: Instant) {
-        let Some(picture) = self.picture.take() else {
+        let Some(mut picture) = self.picture.take() else {
             return;
         };
+        // First, so that the stream has its buffer for itself again and may draw in it.
+        picture.frame = None;
         if !self.lane.settle(&self.mailbox, self.last) {
             self.lane.recycle(picture);
             return;

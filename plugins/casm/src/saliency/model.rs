@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use casm_core::engine::{self, EngineDescription, Output};
+use casm_core::engine::{self, EngineDescription, LaidFrame, Output};
 use casm_core::{Checkpoint, Engine, EngineOptions, Error, Header, Result};
 
 use super::imp::lock;
@@ -86,7 +86,19 @@ impl Model {
     /// # Errors
     /// Those of the engine.
     pub fn run(&self, batch: usize, pixels: &[u8], output: &mut Output) -> Result<()> {
-        let work = std::panic::AssertUnwindSafe(|| lock(&self.engine).run(batch, pixels, output));
+        self.compute(|engine| engine.run(batch, pixels, output))
+    }
+
+    /// Computes frames as they are into `output`; see [`Engine::run_frames`]. A panic of the engine is an error.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn run_frames(&self, frames: &[LaidFrame<'_>], output: &mut Output) -> Result<()> {
+        self.compute(|engine| engine.run_frames(frames, output))
+    }
+
+    fn compute(&self, work: impl FnOnce(&mut dyn Engine) -> Result<()>) -> Result<()> {
+        let work = std::panic::AssertUnwindSafe(|| work(lock(&self.engine).as_mut()));
         std::panic::catch_unwind(work).unwrap_or_else(|_| {
             Err(Error::Engine {
                 engine: self.description.engine.clone(),

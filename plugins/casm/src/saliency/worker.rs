@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use casm_core::engine::Output;
+use casm_core::engine::{LaidFrame, Output};
 use casm_core::{Error, Result};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::imp::lock;
-use super::lane::Job;
+use super::lane::{Job, LaidBuffer, Picture};
+use super::model::Model;
 use super::rotation::Rotation;
 
 /// How pictures are put together.
@@ -135,11 +136,7 @@ impl Serving {
             }
             // All that is there, so that everyone's turn is seen.
             self.take_in(&mut waiting);
-            waiting.take(
-                batching.most.max(1),
-                &mut batch,
-                |first: &Job, next: &Job| Arc::ptr_eq(first.model(), next.model()),
-            );
+            waiting.take(batching.most.max(1), &mut batch, Job::is_alike);
             batch.retain(Job::is_wanted);
             bench.run(&mut batch);
             batch.clear();
@@ -161,7 +158,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Computes jobs of one model. Where a batch fails, each is tried alone, so that one picture's failure is not
+    /// Computes jobs that are alike. Where a batch fails, each is tried alone, so that one picture's failure is not
     /// others'.
     fn run(&mut self, jobs: &mut [Job]) {
         if let [job] = jobs {
@@ -172,14 +169,7 @@ impl Bench {
             return;
         };
         let begun = Instant::now();
-        self.pixels.clear();
-        for picture in jobs.iter_mut().filter_map(Job::picture) {
-            self.pixels.extend_from_slice(&picture.pixels);
-        }
-        if model
-            .run(jobs.len(), &self.pixels, &mut self.output)
-            .is_err()
-        {
+        if self.compute(&model, jobs).is_err() {
             jobs.iter_mut().for_each(run_alone);
             return;
         }
@@ -197,6 +187,18 @@ impl Bench {
             job.answer(Ok(()), begun, ended);
         }
     }
+
+    fn compute(&mut self, model: &Model, jobs: &mut [Job]) -> Result<()> {
+        if jobs.first().is_some_and(|job| job.frame().is_some()) {
+            let mut frames = jobs.iter().filter_map(Job::frame);
+            return run_frames(model, &mut frames, Vec::new(), &mut self.output);
+        }
+        self.pixels.clear();
+        for picture in jobs.iter_mut().filter_map(Job::picture) {
+            self.pixels.extend_from_slice(&picture.pixels);
+        }
+        model.run(jobs.len(), &self.pixels, &mut self.output)
+    }
 }
 
 fn run_alone(job: &mut Job) {
@@ -204,8 +206,34 @@ fn run_alone(job: &mut Job) {
     let Some(picture) = job.picture() else {
         return;
     };
-    let result = model.run(1, &picture.pixels, &mut picture.output);
+    let Picture {
+        pixels,
+        frame,
+        output,
+    } = picture;
+    let result = match frame {
+        Some(_) => run_frames(&model, &mut frame.iter(), Vec::new(), output),
+        None => model.run(1, pixels, output),
+    };
     job.answer(result, begun, Instant::now());
+}
+
+/// Maps one frame after the other, and computes when all are.
+fn run_frames<'a>(
+    model: &Model,
+    frames: &mut dyn Iterator<Item = &'a LaidBuffer>,
+    mapped: Vec<LaidFrame<'_>>,
+    output: &mut Output,
+) -> Result<()> {
+    let Some(next) = frames.next() else {
+        return model.run_frames(&mapped, output);
+    };
+    next.read(|frame| {
+        // Bound anew, as frames that live as long as this mapping.
+        let mut mapped = mapped;
+        mapped.push(frame);
+        run_frames(model, frames, mapped, output)
+    })
 }
 
 /// One picture's part of a batch's numbers.

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use casm::parameters::Parameters;
@@ -64,7 +65,7 @@ pub struct Run<C> {
     /// Where its files are.
     pub folder: RunFolder,
     /// Its pictures, labelled.
-    pub data: Mixture,
+    pub data: Arc<Mixture>,
     /// Where its weights come from; none: from the folder's latest snapshot.
     start: Option<Start>,
 }
@@ -75,7 +76,7 @@ impl<C: Configuration> Run<C> {
         Run {
             config,
             folder: RunFolder::new(&arguments.out),
-            data: opened.data,
+            data: Arc::new(opened.data),
             start: Some(opened.start),
         }
     }
@@ -99,9 +100,14 @@ impl<C: Configuration> Run<C> {
         Ok(Run {
             config,
             folder,
-            data,
+            data: Arc::new(data),
             start: None,
         })
+    }
+
+    /// Whether it goes on from a snapshot.
+    pub fn resumes(&self) -> bool {
+        self.start.is_none()
     }
 
     /// The weights to build a learner on.

@@ -24,6 +24,8 @@ impl Arguments {
             epochs: 60,
             epoch_share: 0.2,
             schedule: RateSchedule::Step(20),
+            whole: 0.0,
+            jitter: 0.0,
         };
         let opened = self
             .course
@@ -59,13 +61,7 @@ impl Arguments {
             course.network.separate_encoder = self.encoder == EncoderArgument::Separate;
         }
         course.decoder_init = self.decoder_init;
-        course.evaluate = self
-            .evaluate
-            .as_deref()
-            .map(std::path::absolute)
-            .transpose()?;
-        course.evaluate_every = self.evaluate_every.unwrap_or(500);
-        course.evaluate_limit = self.evaluate_limit;
+        self.scoring.apply(course)?;
         course.epochs = self.course.epochs.unwrap_or(course.epochs);
         course.schedule = self.course.lr_schedule.unwrap_or(course.schedule);
         if let (Some(choice), Some(decoder)) = (self.decoder, &mut course.network.decoder) {

@@ -57,11 +57,15 @@ fn half_of_the_pictures_are_mirrored() {
     let transform = |flip| Transform::Train {
         scale: (1.0, 1.0),
         ratio: (1.0, 1.0),
+        whole: 0.0,
         flip,
+        jitter: 0.0,
     };
     let mirrored = |flip| {
         let inputs = (0..400).map(|index| {
-            transform(flip).apply(&picture, 8, &mut generator(1, Stream::Augment, 0, index))
+            transform(flip)
+                .apply(&picture, 8, &mut generator(1, Stream::Augment, 0, index))
+                .0
         });
         inputs
             .filter(|input| input.get_pixel(0, 0).0 == [255; 3])
@@ -70,6 +74,38 @@ fn half_of_the_pictures_are_mirrored() {
     assert_eq!(mirrored(false), 0);
     // Binomial: 200 with a standard deviation of 10.
     assert!((160..=240).contains(&mirrored(true)), "{}", mirrored(true));
+}
+
+#[test]
+fn some_pictures_are_taken_whole() {
+    let picture = RgbImage::new(40, 20);
+    let transform = Transform::Train {
+        scale: (0.08, 0.5),
+        ratio: (1.0, 1.0),
+        whole: 0.4,
+        flip: false,
+        jitter: 0.0,
+    };
+    let whole = (0..400).filter(|&index| {
+        let mut random = generator(1, Stream::Augment, 0, index);
+        transform.apply(&picture, 8, &mut random).1 == View::WHOLE
+    });
+    // Binomial: 160 with a standard deviation of 10.
+    let whole = whole.count();
+    assert!((120..=200).contains(&whole), "{whole}");
+}
+
+#[test]
+fn light_changes_around_the_mean_and_within_bytes() {
+    let mut picture = RgbImage::from_fn(2, 1, |x, _| {
+        Rgb([[100, 110, 90], [120, 80, 100]][x as usize])
+    });
+    // By hand: the mean is 100, 120 after brightness 1.2; 110 becomes (132 - 120) / 2 + 120.
+    change_light(&mut picture, 1.2, 0.5);
+    assert_eq!(picture.into_raw(), [120, 126, 114, 132, 108, 120]);
+    let mut extremes = RgbImage::from_fn(2, 1, |x, _| Rgb([255 * x as u8; 3]));
+    change_light(&mut extremes, 1.3, 1.3);
+    assert_eq!(extremes.into_raw(), [0, 0, 0, 255, 255, 255]);
 }
 
 #[test]
@@ -82,7 +118,7 @@ fn extreme_pictures_have_an_input_too() {
             Transform::Stretch,
         ] {
             let mut random = generator(1, Stream::Augment, 0, 0);
-            let input = transform.apply(&picture, 224, &mut random);
+            let (input, _) = transform.apply(&picture, 224, &mut random);
             assert_eq!(input.dimensions(), (224, 224));
             assert!(
                 input.pixels().all(|pixel| pixel.0 == [9, 8, 7]),
