@@ -2,6 +2,7 @@
 
 mod color;
 mod format;
+mod part;
 #[cfg(test)]
 mod picture;
 

@@ -8,8 +8,10 @@ use crate::geometry::{Geometry, Resize};
 use crate::header::Header;
 use crate::input::InputBuilder;
 use crate::mask::{Binarization, BoundingBox, Component, Mask};
+pub use composition::Composition;
 pub use postprocessing::Postprocessing;
 
+mod composition;
 mod postprocessing;
 
 /// What is done with the mask after the network, and how the frame is laid before it.
@@ -36,6 +38,8 @@ pub struct Object {
     pub confidence: f64,
     /// Its number in a stream, where it is followed ([`crate::track`]).
     pub id: Option<u64>,
+    /// Index of the part of the frame that it was found in, where parts were looked at ([`Composition`]).
+    pub region: Option<usize>,
 }
 
 /// Where the salient objects of one frame are.

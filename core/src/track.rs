@@ -10,7 +10,10 @@ use crate::mask::{BoundingBox, Mask};
 /// A moving average of the masks of a stream.
 #[derive(Debug, Clone, Default)]
 pub struct MaskAverage {
-    average: Option<Mask>,
+    /// Keeps its memory.
+    average: Mask,
+    /// Whether that is one.
+    known: bool,
     was_cut: bool,
 }
 
@@ -22,21 +25,22 @@ impl MaskAverage {
     /// Adds a mask; `smoothing` is the share of the average that stays, 0 to below 1, where 0 gives back the
     /// mask itself.
     pub fn add(&mut self, mut mask: Mask, smoothing: f64) -> Mask {
-        let last = self.average.take().filter(|_| smoothing > 0.0);
-        let known = last.is_some();
-        let average = last.filter(|average| {
-            (average.width, average.height) == (mask.width, mask.height)
-                && difference(average, &mask) <= MaskAverage::CUT
-        });
-        self.was_cut = known && average.is_none();
-        if let Some(average) = average {
+        let known = self.known && smoothing > 0.0;
+        let average = &self.average;
+        let goes_on = known
+            && (average.width, average.height) == (mask.width, mask.height)
+            && difference(average, &mask) <= MaskAverage::CUT;
+        self.was_cut = known && !goes_on;
+        if goes_on {
             let keep = smoothing as f32;
             for (value, old) in mask.values.iter_mut().zip(&average.values) {
                 *value += keep * (old - *value);
             }
         }
-        if smoothing > 0.0 {
-            self.average = Some(mask.clone());
+        self.known = smoothing > 0.0;
+        if self.known {
+            (self.average.width, self.average.height) = (mask.width, mask.height);
+            self.average.values.clone_from(&mask.values);
         }
         mask
     }
@@ -48,7 +52,7 @@ impl MaskAverage {
 
     /// What comes next does not continue what came last.
     pub fn forget(&mut self) {
-        self.average = None;
+        self.known = false;
     }
 }
 
@@ -83,6 +87,10 @@ pub struct Tracked {
 pub struct Tracker {
     tracks: Vec<Track>,
     last_id: u64,
+    /// Overlap, track and box of the pairs that fit, kept for its memory, as are the next two.
+    pairs: Vec<(f64, usize, usize)>,
+    boxes: Vec<BoundingBox>,
+    found: Vec<Option<Tracked>>,
 }
 
 #[derive(Debug, Clone)]
@@ -102,8 +110,35 @@ impl Tracker {
     /// The boxes of the next frame, in their order, with numbers and held still. Boxes are matched with the
     /// objects known so far pair by pair, the largest overlap first.
     pub fn update(&mut self, boxes: &[BoundingBox], options: &TrackOptions) -> Vec<Tracked> {
-        let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
-        for (track, known) in self.tracks.iter().enumerate() {
+        self.boxes.clear();
+        self.boxes.extend_from_slice(boxes);
+        self.match_boxes(options);
+        self.found.iter().flatten().copied().collect()
+    }
+
+    /// [`update`](Tracker::update) with the boxes of `objects`, which get the numbers and the held boxes.
+    pub fn follow(&mut self, objects: &mut [Object], options: &TrackOptions) {
+        self.boxes.clear();
+        let boxes = objects.iter().map(|object| object.bounding_box);
+        self.boxes.extend(boxes);
+        self.match_boxes(options);
+        for (object, tracked) in objects.iter_mut().zip(self.found.iter().flatten()) {
+            object.id = Some(tracked.id);
+            object.bounding_box = tracked.bounding_box;
+        }
+    }
+
+    /// Gives each of `boxes` its place in `found`.
+    fn match_boxes(&mut self, options: &TrackOptions) {
+        let Tracker {
+            tracks,
+            pairs,
+            boxes,
+            found,
+            ..
+        } = self;
+        pairs.clear();
+        for (track, known) in tracks.iter().enumerate() {
             for (index, found) in boxes.iter().enumerate() {
                 let overlap = known.seen.iou(found);
                 if overlap >= Tracker::LEAST_OVERLAP {
@@ -111,13 +146,15 @@ impl Tracker {
                 }
             }
         }
-        pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
-        for track in &mut self.tracks {
+        // Of equal overlaps the first one, as a stable order would have it, which needs memory.
+        pairs.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        for track in tracks.iter_mut() {
             track.unseen += 1;
         }
-        let mut found: Vec<Option<Tracked>> = vec![None; boxes.len()];
-        for (_, track, index) in pairs {
-            let track = &mut self.tracks[track];
+        found.clear();
+        found.resize(boxes.len(), None);
+        for &(_, track, index) in pairs.iter() {
+            let track = &mut tracks[track];
             if track.unseen == 0 || found[index].is_some() {
                 continue;
             }
@@ -128,19 +165,11 @@ impl Tracker {
             }
             found[index] = Some(track.tracked);
         }
-        self.tracks.retain(|track| track.unseen <= options.patience);
-        let boxes = found.into_iter().zip(boxes);
-        boxes
-            .map(|(known, &bounding_box)| known.unwrap_or_else(|| self.begin(bounding_box)))
-            .collect()
-    }
-
-    /// [`update`](Tracker::update) with the boxes of `objects`, which get the numbers and the held boxes.
-    pub fn follow(&mut self, objects: &mut [Object], options: &TrackOptions) {
-        let boxes: Vec<BoundingBox> = objects.iter().map(|object| object.bounding_box).collect();
-        for (object, tracked) in objects.iter_mut().zip(self.update(&boxes, options)) {
-            object.id = Some(tracked.id);
-            object.bounding_box = tracked.bounding_box;
+        tracks.retain(|track| track.unseen <= options.patience);
+        for index in 0..self.found.len() {
+            if self.found[index].is_none() {
+                self.found[index] = Some(self.begin(self.boxes[index]));
+            }
         }
     }
 

@@ -26,6 +26,7 @@ fn the_properties_have_ranges_blurbs_and_the_right_mutability() {
         "threshold",
         "min-area",
         "max-objects",
+        "roi-mode",
         "mask-smoothing",
         "box-hysteresis",
         "tracking",

@@ -6,7 +6,7 @@ use casm_tests::engine::register;
 use casm_tests::gst::{named, pipeline, stats};
 use gst::prelude::*;
 
-use crate::{Passed, Playing, alone, beside, eventually, percentile, record};
+use crate::{Passed, Playing, alone, beside, eventually, grey, percentile, record, small};
 
 /// What `element` adds to the minimum latency.
 fn claimed(element: &gst::Element) -> Duration {
@@ -115,4 +115,51 @@ fn without_a_live_source_nothing_is_claimed_and_nothing_told() {
     .expect("it ends");
     assert_eq!(claimed(&element), Duration::ZERO);
     playing.set_state(gst::State::Null).expect("it stops");
+}
+
+/// What the sinks are configured with is what was last told, so asking in between must not make the element believe
+/// that the pipeline knows: by small steps the latency could grow to anything.
+#[test]
+fn asking_is_not_telling() {
+    let _machine = alone();
+    let (_shared, behaviour) = register("asked", 20, 1, Duration::ZERO);
+    // A harness says of itself that it is live.
+    let mut harness = small(&[("model-instance-id", "asked"), ("late-policy", "block")]);
+    let element = harness.element().expect("it has one");
+    let bus = gst::Bus::new();
+    element.set_bus(Some(&bus));
+    let told = || std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Latency])).count();
+    let ask = || {
+        let pad = element.static_pad("src").expect("it has one");
+        let mut query = gst::query::Latency::new();
+        assert!(pad.query(&mut query));
+        assert!(query.result().0, "live");
+        query.result().1
+    };
+    let mut number = 0;
+    let mut frames = |count: usize| {
+        for _ in 0..count {
+            harness.push_and_pull(grey(number, 50)).expect("a frame");
+            number += 1;
+            ask();
+        }
+    };
+    frames(24);
+    let before = ask();
+    for _ in 0..500 {
+        ask();
+    }
+    assert_eq!(told(), 0, "nothing has changed");
+    // Each step is a tenth, which is not material; all of them are more than half.
+    for milliseconds in [22, 24, 27, 30, 33] {
+        behaviour.take(milliseconds);
+        frames(8);
+    }
+    let after = ask();
+    assert!(after > before, "{before}, {after}");
+    assert!(told() > 0, "the latency has grown from {before} to {after}");
+    // The pipeline's answer is an event; from then on that is known.
+    element.send_event(gst::event::Latency::new(after));
+    frames(24);
+    assert_eq!(told(), 0);
 }

@@ -4,17 +4,21 @@
 //! |---|---|
 //! | [`latency`] | what the LATENCY query is told, against what is measured |
 //! | [`late`] | frames that come too late |
+//! | [`holding`] | sinks that hold frames back |
 //! | [`swap`] | another model while playing |
 //! | [`sharing`] | several streams on one model |
 //! | [`asynchronous`] | frames that wait inside |
+//! | [`stopping`] | the asynchronous task from start to stop |
 //! | [`tracer`] | the core's latency tracer on the built plugin |
 //!
 //! Most use an engine whose speed and faults they choose (`casm_tests::engine`).
 
 mod asynchronous;
+mod holding;
 mod late;
 mod latency;
 mod sharing;
+mod stopping;
 mod swap;
 mod tracer;
 
@@ -112,6 +116,6 @@ pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
             begin.elapsed() < Duration::from_secs(60),
             "{what} does not happen"
         );
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -6,10 +6,12 @@
 //! | [`flow`] | time stamps, caps, EOS, seeks, branches, allocation |
 //! | [`metadata`] | what survives downstream |
 //! | [`stable`] | several objects, smoothing, hysteresis, numbers |
+//! | [`regions`] | boxes of detectors upstream, refined |
 //! | [`reports`] | messages, counters, memory |
 
 mod flow;
 mod metadata;
+mod regions;
 mod reports;
 mod reuse;
 mod stable;

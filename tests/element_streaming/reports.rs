@@ -123,6 +123,15 @@ fn the_statistics_say_what_runs_and_start_anew() {
             time("last-inference-ms") > 0.0 && time("mean-inference-ms") > 0.0,
             "{stats}"
         );
+        let parts = ["input", "network", "postprocessing"];
+        let parts = parts.map(|stage| time(&format!("mean-{stage}-ms")));
+        let whole = time("mean-inference-ms");
+        assert!(parts.iter().all(|part| *part > 0.0), "{stats}");
+        assert!((parts.iter().sum::<f64>() - whole).abs() < 1e-6, "{stats}");
+        // All frames are drawn on, and none of that takes as long as the network.
+        for stage in ["mean-overlay-ms", "mean-metadata-ms"] {
+            assert!(time(stage) > 0.0 && time(stage) < whole, "{stats}");
+        }
     }
 }
 

@@ -1,11 +1,11 @@
-//! Many frames, and the memory meanwhile.
+//! Many frames, and the memory meanwhile; `CASM_SOAK_POINTS` names a file for the last pipeline's points.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use casm_tests::gst::{named, pipeline};
-use casm_tests::soak::{count, report};
+use casm_tests::gst::{named, pipeline, resident};
+use casm_tests::soak::{count, heap, report, slope};
 use gst::prelude::*;
 
 /// Name and pipeline; `FRAMES` becomes the number.
@@ -39,31 +39,6 @@ const TOLERANCE_KIB: f64 = 4096.0;
 /// Longest time without a frame.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Resident memory of this process in KiB.
-fn resident() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().nth(1))
-        .and_then(|number| number.parse().ok())
-        .expect("a line on resident memory")
-}
-
-/// Slope of a line through the points by least squares, and its standard error.
-fn slope(points: &[(f64, f64)]) -> (f64, f64) {
-    let count = points.len() as f64;
-    let mean = |value: fn(&(f64, f64)) -> f64| points.iter().map(value).sum::<f64>() / count;
-    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
-    let spread: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
-    let together: f64 = points
-        .iter()
-        .map(|point| (point.0 - x) * (point.1 - y))
-        .sum();
-    let slope = together / spread;
-    let residual = |point: &(f64, f64)| (point.1 - y - slope * (point.0 - x)).powi(2);
-    let rest: f64 = points.iter().map(residual).sum();
-    (slope, (rest / (count - 2.0) / spread).sqrt())
-}
-
 #[test]
 fn memory_does_not_grow_with_frames() {
     let frames = count("CASM_SOAK_FRAMES", 60);
@@ -72,7 +47,8 @@ fn memory_does_not_grow_with_frames() {
         let step = (frames / 200).max(1);
         let (done, points) = (
             Arc::new(AtomicU64::new(0)),
-            Arc::new(Mutex::new(Vec::new())),
+            // Room for all: it would grow in the heap that is measured.
+            Arc::new(Mutex::new(Vec::with_capacity(512))),
         );
         let (counted, measured) = (Arc::clone(&done), Arc::clone(&points));
         let pad = named(&playing, "c").static_pad("src").expect("it has one");
@@ -80,7 +56,7 @@ fn memory_does_not_grow_with_frames() {
             let number = counted.fetch_add(1, Ordering::SeqCst);
             if number.is_multiple_of(step) && number as f64 >= WARM_UP * frames as f64 {
                 let mut points = measured.lock().expect("nobody panics with it");
-                points.push((number as f64, resident()));
+                points.push((number as f64, resident() as f64, heap() as f64));
             }
             gst::PadProbeReturn::Ok
         });
@@ -109,28 +85,27 @@ fn memory_does_not_grow_with_frames() {
         playing.set_state(gst::State::Null).expect("it stops");
         assert_eq!(done.load(Ordering::SeqCst), frames, "{name}: frames lost");
         let points = points.lock().expect("nobody panics with it");
-        let (slope, error) = slope(&points);
-        let grown = slope * (1.0 - WARM_UP) * frames as f64;
+        // To see whether memory drifts or has taken a step.
+        if let Ok(path) = std::env::var("CASM_SOAK_POINTS") {
+            let lines = points.iter().map(|point| format!("{name}; {point:?}\n"));
+            std::fs::write(&path, lines.collect::<String>()).expect("the points can be written");
+        }
+        let of = |value: fn(&(f64, f64, f64)) -> f64| -> Vec<(f64, f64)> {
+            points.iter().map(|point| (point.0, value(point))).collect()
+        };
+        let (resident, error) = slope(&of(|point| point.1));
+        let (used, used_error) = slope(&of(|point| point.2));
+        let grown = resident * (1.0 - WARM_UP) * frames as f64;
         report(
             &format!("frames: {name}"),
             frames,
             &format!(
-                "resident memory {:.0} MiB, slope {:+.1} ± {:.1} bytes a frame",
+                "resident memory {:.0} MiB, slope {:+.1} ± {:.1} bytes a frame; heap in use {used:+.2} ± {used_error:.2}",
                 points.last().map_or(0.0, |point| point.1) / 1024.0,
-                slope * 1024.0,
+                resident * 1024.0,
                 error * 1024.0
             ),
         );
         assert!(grown < TOLERANCE_KIB, "{name}: {grown:.0} KiB more");
     }
-}
-
-#[test]
-fn the_slope_is_that_of_the_line() {
-    // y = 3 + 2 x, exactly.
-    let (slope, error) = slope(&[(0.0, 3.0), (1.0, 5.0), (2.0, 7.0), (5.0, 13.0)]);
-    assert!(
-        (slope - 2.0).abs() < 1e-12 && error < 1e-9,
-        "{slope} {error}"
-    );
 }

@@ -159,6 +159,15 @@ impl PixelFormat {
         }
     }
 
+    /// Columns and rows of pixels that share their U and V; 1 where none do.
+    pub(crate) fn chroma_block(self) -> (u32, u32) {
+        match self {
+            PixelFormat::Nv12 | PixelFormat::I420 => (2, 2),
+            PixelFormat::Yuy2 => (2, 1),
+            _ => (1, 1),
+        }
+    }
+
     /// True if two or four pixels share their U and V.
     pub fn shares_chroma(self) -> bool {
         matches!(

@@ -116,6 +116,7 @@ impl Postprocessing {
                 geometry.box_to_frame(component.bounding_box, mask.width, mask.height);
             object.confidence = mask.mean_over(&component.pixels);
             object.id = None;
+            object.region = None;
             objects.push(object);
         }
         *mask_mean = mask.mean();

@@ -40,6 +40,11 @@ pub struct Mask {
 }
 
 impl Mask {
+    /// All values as bytes in the machine's order, `width * height * 4` of them.
+    pub fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.values)
+    }
+
     /// Mean of all values: the share of the picture that is relevant. 0 for a mask without pixels,
     /// NaN if a value is NaN.
     ///

@@ -55,6 +55,7 @@ fn localization(geometry: &Geometry) -> Localization {
             bounding_box: geometry.box_to_frame(bounding_box, 32, 32),
             confidence: 1.0,
             id: None,
+            region: None,
         }],
         top_class: None,
     }

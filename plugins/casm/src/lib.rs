@@ -4,10 +4,10 @@
 //! |---|---|---|
 //! | properties | `saliency::properties`, `settings` | GObject values → options of the library |
 //! | flow | `saliency::flow`, `events`, `life` | what happens to a frame, an event, a model, in order |
-//! | late frames | `saliency::late`, `latency` | times → whether a frame has an inference; what the LATENCY query is told |
+//! | late frames | `saliency::late`, `latency`, `qos` | times → whether a frame has an inference; what the LATENCY query is told |
 //! | frame | `saliency::frame` | a mapped buffer, any stride → `casm_core::Frame` |
-//! | intake | `saliency::intake` | frame → pixels for the worker |
-//! | worker | `saliency::worker`, `rotation`, `model`, `shared`, `swap` | pixels of one or several streams → masks |
+//! | intake | `saliency::intake`, `regions` | frame, or its regions of interest → pixels for the worker |
+//! | worker | `saliency::lane`, `worker`, `rotation`, `model`, `shared`, `swap` | pixels of one or several streams → masks |
 //! | queue | `saliency::queue`, `task` | frames that wait for their masks (`async-depth`) |
 //! | outlet | `saliency::outlet` | mask, or the last one → finding on its frame |
 //! | metadata | [`MaskMeta`] | finding → region of interest and mask on the buffer |
@@ -30,7 +30,7 @@ pub use plugin::plugin_register_static;
 pub use saliency::TENSOR_ID;
 pub use saliency::{
     Binarization, CasmeSaliency, EngineChoice, LatePolicy, MESSAGE_NAME, MODEL_UPDATED, MaskMeta,
-    Overlay, PARAMS_NAME, Precision, ROI_TYPE, SaliencyMask, SaliencyObject, SharedEngine,
+    Overlay, PARAMS_NAME, Precision, ROI_TYPE, RoiMode, SaliencyMask, SaliencyObject, SharedEngine,
 };
 
 /// What GStreamer looks up in the library, and `plugin_register_static` for applications.

@@ -1,9 +1,14 @@
 //! What one inference found, as it goes with its frame and with those that re-use it.
 
+use std::sync::{Arc, Mutex, Weak};
+
 use casm_core::{Geometry, Localization, Object};
 
+use super::imp::lock;
+use super::model::Model;
+use super::regions::Region;
+
 /// A localization with all that its metadata says.
-#[derive(Debug, Clone)]
 pub struct Finding {
     /// Mask and objects.
     pub localization: Localization,
@@ -11,8 +16,10 @@ pub struct Finding {
     pub geometry: Geometry,
     /// The mask's values, shared by all buffers that carry them.
     pub values: glib::Bytes,
-    /// Name of the most probable class, if the checkpoint names classes.
-    pub class_name: Option<String>,
+    /// The regions of interest that were looked into, by the objects' numbers of them; none if it was the whole frame.
+    pub regions: Vec<Region>,
+    /// The model, for the names of its classes.
+    pub model: Arc<Model>,
     /// Time stamp of the frame that was looked at.
     pub inference_pts: Option<gst::ClockTime>,
     /// Frames since that one.
@@ -20,35 +27,85 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A finding of this very frame.
-    pub fn new(
-        localization: Localization,
-        geometry: Geometry,
-        classes: &[String],
-        inference_pts: Option<gst::ClockTime>,
-    ) -> Finding {
-        let values: Vec<u8> = localization
-            .mask
-            .values
-            .iter()
-            .flat_map(|value| value.to_ne_bytes())
-            .collect();
-        let class_name = localization
-            .top_class
-            .and_then(|(class, _)| classes.get(class).cloned());
-        Finding {
-            localization,
-            geometry,
-            values: glib::Bytes::from_owned(values),
-            class_name,
-            inference_pts,
-            age: 0,
-        }
-    }
-
     /// Share of the mask that an object covers, in [0, 1]; 0 without one.
     pub fn area(&self, object: Option<&Object>) -> f64 {
         let pixels = (self.localization.mask.width * self.localization.mask.height).max(1);
         object.map_or(0.0, |object| object.component.area as f64 / pixels as f64)
+    }
+
+    /// Name of the most probable class, if the checkpoint names classes.
+    pub fn class_name(&self) -> Option<&str> {
+        let (class, _) = self.localization.top_class?;
+        let name = self.model.header().classes.get(class)?;
+        Some(name)
+    }
+
+    /// The region of interest that an object was found in.
+    pub fn region(&self, object: &Object) -> Option<&Region> {
+        self.regions.get(object.region?)
+    }
+}
+
+/// Bytes that buffers share, with memory that is used again when the last of them is gone.
+#[derive(Default)]
+pub struct SharedBytes(Arc<Mutex<Vec<Vec<u8>>>>);
+
+/// More than are let go of between two frames.
+const MOST_SPARE: usize = 8;
+
+struct Lent {
+    bytes: Vec<u8>,
+    home: Weak<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl SharedBytes {
+    /// The same bytes, to be shared.
+    pub fn share(&self, bytes: &[u8]) -> glib::Bytes {
+        let mut copy = lock(&self.0).pop().unwrap_or_default();
+        copy.clear();
+        copy.extend_from_slice(bytes);
+        glib::Bytes::from_owned(Lent {
+            bytes: copy,
+            home: Arc::downgrade(&self.0),
+        })
+    }
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(home) = self.home.upgrade() {
+            let mut spare = lock(&home);
+            if spare.len() < MOST_SPARE {
+                spare.push(std::mem::take(&mut self.bytes));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_comes_back_when_the_last_reader_is_gone() {
+        let shared = SharedBytes::default();
+        let first = shared.share(&[1; 64]);
+        let place = first[..].as_ptr();
+        let copy = first.clone();
+        drop(first);
+        let second = shared.share(&[2; 64]);
+        assert_eq!((&copy[..], &second[..]), (&[1; 64][..], &[2; 64][..]));
+        assert_ne!(second[..].as_ptr(), place, "still read");
+        drop(copy);
+        assert_eq!(shared.share(&[3; 64])[..].as_ptr(), place);
+        // Those that outlive the stream are freed.
+        drop(shared);
+        drop(second);
     }
 }

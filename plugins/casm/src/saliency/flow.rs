@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -14,29 +14,23 @@ use super::error::error_message;
 use super::frame::FrameLayout;
 use super::imp::{CAT, CasmeSaliency, lock};
 use super::intake::Inquiry;
-use super::late::Arrival;
 use super::message::{FrameTime, message_structure};
+use super::regions::RoiMode;
 use super::settings::Settings;
+use super::stats::StageTimes;
 
 /// A frame between the two halves of its way.
 pub struct Waiting {
     buffer: gst::Buffer,
-    work: Work,
-}
-
-/// What is still to be done with it.
-enum Work {
-    /// GAP and empty buffers: nothing.
-    Pass,
-    /// Everything that follows the inference.
-    Dress(Box<Dress>),
+    /// What is still to be done with it; nothing with GAP and empty buffers.
+    dress: Option<Dress>,
 }
 
 struct Dress {
     /// `None`: it carries the last result.
     inquiry: Option<Inquiry>,
     layout: Arc<FrameLayout>,
-    settings: Settings,
+    settings: Arc<Settings>,
     time: FrameTime,
     arrived: Instant,
 }
@@ -72,12 +66,12 @@ impl CasmeSaliency {
         if buffer.flags().contains(gst::BufferFlags::GAP) || buffer.size() == 0 {
             gst::log!(CAT, imp = self, "Passing on {buffer:?} without a look");
             lock(&self.stats).count_gap();
-            let work = Work::Pass;
-            return Ok(Some(Waiting { buffer, work }));
+            let dress = None;
+            return Ok(Some(Waiting { buffer, dress }));
         }
         let time = FrameTime::new(&self.obj().segment(), buffer.pts());
         self.sync_controlled_properties(&time);
-        // A copy: the lock is not held while the network runs.
+        // Not the lock: the network runs meanwhile.
         let settings = lock(&self.settings).clone();
         let late = self.lateness(&buffer, &time);
         let (due, carries, layout) = match lock(&self.intake).as_ref() {
@@ -112,144 +106,128 @@ impl CasmeSaliency {
             }
         };
         let inquiry = inquiry.map_err(|error| self.fail(&error))?;
-        let work = Work::Dress(Box::new(Dress {
+        let dress = Some(Dress {
             inquiry,
             layout,
             settings,
             time,
             arrived,
-        }));
-        Ok(Some(Waiting { buffer, work }))
+        });
+        Ok(Some(Waiting { buffer, dress }))
     }
 
     /// The second half, in the streaming thread or in the task.
     pub(super) fn finish(&self, waiting: Waiting) -> Result<gst::Buffer, gst::FlowError> {
-        let Waiting { mut buffer, work } = waiting;
-        let Work::Dress(dress) = work else {
-            return Ok(buffer);
-        };
-        let Dress {
+        let Waiting { mut buffer, dress } = waiting;
+        let Some(Dress {
             inquiry,
             layout,
             settings,
             time,
             arrived,
-        } = *dress;
-        let mut inference = None;
-        let added = match &inquiry {
-            None => {
-                lock(&self.outlet).reuse();
-                Ok(false)
-            }
-            Some(inquiry) => {
-                let answer = inquiry.ticket.wait(&self.interrupt.signal());
-                let answer = answer.ok_or(gst::FlowError::Flushing)?;
-                let begin = Instant::now();
-                let added = answer.result.and_then(|output| {
-                    lock(&self.outlet).add(inquiry, &output, &settings, buffer.pts())
-                });
-                inference = Some(inquiry.prepared + answer.elapsed + begin.elapsed());
-                added
-            }
+        }) = dress
+        else {
+            return Ok(buffer);
         };
-        let first = added.map_err(|error| self.fail(&error))?;
-        if let Some(inquiry) = inquiry.filter(|_| first) {
-            // Another element of the same instance may have changed it.
-            let model = inquiry.model;
-            lock(&self.stats).set_model(model.origin(), model.description());
+        let own = inquiry.is_some();
+        let (mut times, mut looked_into, mut answered) = (StageTimes::default(), 0, arrived);
+        match inquiry {
+            None => lock(&self.outlet).reuse(),
+            Some(mut inquiry) => {
+                answered = answered.max(self.collect(&mut inquiry, &mut times)?);
+                if inquiry.mode == RoiMode::Upstream {
+                    looked_into = inquiry.parts.len();
+                }
+                self.take_over(inquiry, &settings, buffer.pts(), &mut times)?;
+            }
         }
-        let drawn = {
+        let begin = Instant::now();
+        let dressed = {
             let mut outlet = lock(&self.outlet);
             let dressed = outlet.dress(buffer.make_mut(), &layout, &settings);
             dressed.map(|outcome| {
                 outcome.map(|outcome| {
+                    times.metadata = Some(outcome.metadata);
+                    times.overlay = outcome.overlay;
                     gst::log!(
                         CAT,
                         imp = self,
-                        "Frame {}: {:?}, age {}, {inference:?}",
+                        "Frame {}: {:?}, age {}, {times:?}",
                         outcome.frame,
                         outcome.finding.localization.bounding_box(),
                         outcome.finding.age
                     );
-                    let message = settings
+                    settings
                         .post_messages
-                        .then(|| message_structure(outcome.finding, outcome.frame, &time));
-                    (outcome.drawn, message)
+                        .then(|| message_structure(outcome.finding, outcome.frame, &time))
                 })
             })
         };
-        let drawn = drawn.map_err(|error| self.fail(&error))?;
-        if let Some((drawn, message)) = drawn {
-            lock(&self.stats).count_frame(inference, drawn);
+        let dressed = dressed.map_err(|error| self.fail(&error))?;
+        if let Some(message) = dressed {
+            lock(&self.stats).count_frame(own, looked_into, &times);
             if let Some(structure) = message {
                 let message = gst::message::Element::builder(structure).src(&*self.obj());
                 // May fail if nobody listens.
                 let _ = self.obj().post_message(message.build());
             }
         }
-        if let Some(inference) = inference {
-            self.count_latency(arrived.elapsed(), inference);
+        if let Some(inference) = times.inference() {
+            // What frames wait here for one another's way downstream is not this element's latency.
+            let finishing = times.postprocessing.unwrap_or_default() + begin.elapsed();
+            self.count_latency(answered.duration_since(arrived) + finishing, inference);
         }
         Ok(buffer)
     }
 
-    /// By how much an inference would make the frame late.
-    fn lateness(&self, buffer: &gst::Buffer, time: &FrameTime) -> Option<u64> {
-        let element = self.obj();
-        let live = self.live.load(Ordering::Relaxed);
-        let now = live.then(|| element.current_running_time()).flatten();
-        let fallback = lock(&self.intake)
-            .as_ref()
-            .and_then(|intake| intake.layout());
-        let frame_time = buffer
-            .duration()
-            .filter(|duration| !duration.is_zero())
-            .map(gst::ClockTime::nseconds)
-            .or_else(|| fallback.and_then(|layout| layout.frame_time()))
-            // 30 a second, where nobody says.
-            .unwrap_or(33_333_333);
-        let arrival = Arrival {
-            running_time: time.running_time?.nseconds(),
-            now: now.map(gst::ClockTime::nseconds),
-            frame_time,
-            inference: nanoseconds(lock(&self.latency).inference()),
-            ahead: self.queue.len() as u64,
-        };
-        lock(&self.lateness).of(&arrival)
-    }
-
-    /// Tells the application that a frame was too late, as the base classes do for those that they drop.
-    fn post_qos(&self, buffer: &gst::Buffer, time: &FrameTime, late: u64) {
-        let (inferred, skipped, dropped) = lock(&self.stats).qos();
-        let quality = inferred.saturating_mul(1_000_000) / (inferred + skipped).max(1);
-        let live = self.live.load(Ordering::Relaxed);
-        let message = gst::message::Qos::builder(live)
-            .running_time(time.running_time)
-            .stream_time(time.stream_time)
-            .timestamp(buffer.pts())
-            .duration(buffer.duration())
-            .values(
-                i64::try_from(late).unwrap_or(i64::MAX),
-                1.0,
-                i32::try_from(quality).unwrap_or(1_000_000),
-            )
-            .stats(
-                gst::format::Buffers::from_u64(inferred),
-                gst::format::Buffers::from_u64(dropped),
-            )
-            .src(&*self.obj())
-            .build();
-        let _ = self.obj().post_message(message);
-    }
-
-    /// Takes over how long a frame with an inference has been inside; tells the pipeline if that is news.
-    fn count_latency(&self, inside: Duration, inference: Duration) {
-        let changed = lock(&self.latency).add(inside, inference);
-        if changed && self.live.load(Ordering::Relaxed) {
-            gst::debug!(CAT, imp = self, "The latency has changed");
-            let message = gst::message::Latency::builder().src(&*self.obj()).build();
-            let _ = self.obj().post_message(message);
+    /// Waits for all answers; when the last one was there.
+    fn collect(
+        &self,
+        inquiry: &mut Inquiry,
+        times: &mut StageTimes,
+    ) -> Result<Instant, gst::FlowError> {
+        let signal = self.interrupt.signal();
+        let (mut ended, mut run) = (Instant::now(), None);
+        for (index, part) in inquiry.parts.iter_mut().enumerate() {
+            let answer = part.ticket.wait(&signal);
+            let answer = answer.ok_or(gst::FlowError::Flushing)?;
+            // Those of one run have its time once.
+            if run != Some(answer.begun) {
+                let took = answer.ended.saturating_duration_since(answer.begun);
+                *times.network.get_or_insert_default() += took;
+                run = Some(answer.begun);
+            }
+            ended = if index == 0 {
+                answer.ended
+            } else {
+                ended.max(answer.ended)
+            };
+            part.answer = Some(answer);
         }
+        times.input = times.network.map(|_| inquiry.prepared);
+        Ok(ended)
+    }
+
+    /// Makes the answers the last result.
+    fn take_over(
+        &self,
+        mut inquiry: Inquiry,
+        settings: &Settings,
+        pts: Option<gst::ClockTime>,
+        times: &mut StageTimes,
+    ) -> Result<(), gst::FlowError> {
+        let begin = Instant::now();
+        let added = lock(&self.outlet).add(&mut inquiry, settings, pts);
+        times.postprocessing = times.network.map(|_| begin.elapsed());
+        let Inquiry { parts, model, .. } = inquiry;
+        if let Some(intake) = lock(&self.intake).as_mut() {
+            intake.recycle(parts);
+        }
+        if added.map_err(|error| self.fail(&error))? {
+            // Another element of the same instance may have changed it.
+            lock(&self.stats).set_model(model.origin(), model.description());
+        }
+        Ok(())
     }
 
     /// Puts an error on the bus. Not to be called with a lock, since who gets the message may ask for properties.
@@ -275,8 +253,4 @@ impl CasmeSaliency {
             );
         }
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -75,10 +75,13 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-/// The element. At most one of the locks is held at a time, and none while the network runs or a frame is pushed.
+/// The element. At most one of its own locks is held at a time, and none while the network runs, a frame is pushed or a
+/// message posted. Locks of what it uses are taken inside: with that of `intake` those of instance, lane and worker, with
+/// that of `outlet` that of the bytes that buffers share. They are held shortly and take no others.
 #[derive(Default)]
 pub struct CasmeSaliency {
-    pub(super) settings: Mutex<Settings>,
+    /// Shared with frames on their way, copied when it changes.
+    pub(super) settings: Mutex<Arc<Settings>>,
     /// The model; exists between start and stop.
     pub(super) instance: Mutex<Option<Arc<Instance>>>,
     /// Frames on their way to the network; exists between start and stop.
@@ -126,7 +129,7 @@ impl ObjectImpl for CasmeSaliency {
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         let name = pspec.name();
         gst::info!(CAT, imp = self, "Setting {name} to {value:?}");
-        lock(&self.settings).set(name, value);
+        Arc::make_mut(&mut lock(&self.settings)).set(name, value);
         self.take_effect(name);
         if READ_AT_START.contains(&name) && self.obj().current_state() > gst::State::Ready {
             gst::warning!(

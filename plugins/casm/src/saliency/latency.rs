@@ -110,7 +110,11 @@ impl Recent {
         if self.0.len() < ENOUGH {
             return None;
         }
-        let mut sorted: Vec<Duration> = self.0.iter().copied().collect();
+        let mut sorted = [Duration::ZERO; WINDOW];
+        let sorted = sorted.get_mut(..self.0.len())?;
+        for (place, duration) in sorted.iter_mut().zip(&self.0) {
+            *place = *duration;
+        }
         sorted.sort_unstable();
         sorted.get((sorted.len() - 1) * percent / 100).copied()
     }

@@ -1,5 +1,7 @@
 //! The element message of one frame.
 
+use casm_core::Object;
+
 use super::finding::Finding;
 
 /// Name of the message's structure.
@@ -43,7 +45,7 @@ impl FrameTime {
 /// | `component-area` | gdouble | share of the mask that the object covers, in [0, 1] |
 /// | `inference-pts` | guint64 | time stamp of the frame that was looked at |
 /// | `age` | guint | frames since that one; 0 = this very frame |
-/// | `objects` | GstValueArray | a structure `object` for each object, the largest first: `x`, `y`, `width`, `height` (gint), `confidence`, `component-area` (gdouble), with `tracking` or `box-hysteresis` also `track-id` (guint64) |
+/// | `objects` | GstValueArray | a structure `object` for each object, the largest first: `x`, `y`, `width`, `height` (gint), `confidence`, `component-area` (gdouble), with `tracking` or `box-hysteresis` also `track-id` (guint64), with `roi-mode=upstream` also `region-type` (string) and `parent-id` (gint), as in [`PARAMS_NAME`](super::PARAMS_NAME) |
 /// | `top-class` | gint | most probable class, if the model has classes |
 /// | `top-class-probability` | gdouble | its probability, with `top-class` |
 /// | `top-class-name` | string | its name, if the model names its classes |
@@ -96,8 +98,20 @@ pub fn objects(finding: &Finding) -> gst::Array {
         if let Some(id) = object.id {
             structure.set("track-id", id);
         }
+        set_region(&mut structure, finding, object);
         structure
     }))
+}
+
+/// Adds the fields `region-type` and `parent-id` of an object that was found in a region of interest.
+pub fn set_region(structure: &mut gst::StructureRef, finding: &Finding, object: &Object) {
+    if let Some(region) = finding.region(object) {
+        structure.set("region-type", region.kind.as_str());
+        // Numbers are of this very frame.
+        if region.id != 0 && finding.age == 0 {
+            structure.set("parent-id", region.id);
+        }
+    }
 }
 
 /// Adds the fields `top-class`, `top-class-probability` and `top-class-name`, as far as they are known.
@@ -107,7 +121,7 @@ pub fn set_top_class(structure: &mut gst::StructureRef, finding: &Finding) {
     };
     structure.set("top-class", i32::try_from(class).unwrap_or(i32::MAX));
     structure.set("top-class-probability", f64::from(probability));
-    if let Some(name) = &finding.class_name {
+    if let Some(name) = finding.class_name() {
         structure.set("top-class-name", name);
     }
 }

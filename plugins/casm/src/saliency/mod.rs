@@ -10,6 +10,7 @@ mod frame;
 mod imp;
 mod intake;
 mod interrupt;
+mod lane;
 mod late;
 mod latency;
 mod life;
@@ -18,7 +19,9 @@ mod meta;
 mod model;
 mod outlet;
 mod properties;
+mod qos;
 mod queue;
+mod regions;
 mod rotation;
 mod settings;
 mod shared;
@@ -31,6 +34,7 @@ pub use message::MESSAGE_NAME;
 #[cfg(feature = "v1_26")]
 pub use meta::TENSOR_ID;
 pub use meta::{MaskMeta, PARAMS_NAME, ROI_TYPE, SaliencyMask, SaliencyObject};
+pub use regions::RoiMode;
 pub use shared::SharedEngine;
 pub use swap::MODEL_UPDATED;
 
@@ -177,6 +181,7 @@ pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
             LatePolicy::static_type(),
             Overlay::static_type(),
             Precision::static_type(),
+            RoiMode::static_type(),
             Binarization::static_type(),
         ] {
             enumeration.mark_as_plugin_api(gst::PluginAPIFlags::empty());

@@ -81,31 +81,24 @@ impl Model {
         self.first
     }
 
-    /// Computes `[batch, S, S, 3]` pixels; see [`Engine::run`]. A panic of the engine is an error.
+    /// Computes `[batch, S, S, 3]` pixels into `output`; see [`Engine::run`]. A panic of the engine is an error.
     ///
     /// # Errors
     /// Those of the engine.
-    pub fn run(&self, batch: usize, pixels: &[u8]) -> Result<Output> {
-        self.compute(|engine, output| engine.run(batch, pixels, output))
+    pub fn run(&self, batch: usize, pixels: &[u8], output: &mut Output) -> Result<()> {
+        self.compute(|engine| engine.run(batch, pixels, output))
     }
 
-    /// Computes frames as they are; see [`Engine::run_frames`]. A panic of the engine is an error.
+    /// Computes frames as they are into `output`; see [`Engine::run_frames`]. A panic of the engine is an error.
     ///
     /// # Errors
     /// Those of the engine.
-    pub fn run_frames(&self, frames: &[LaidFrame<'_>]) -> Result<Output> {
-        self.compute(|engine, output| engine.run_frames(frames, output))
+    pub fn run_frames(&self, frames: &[LaidFrame<'_>], output: &mut Output) -> Result<()> {
+        self.compute(|engine| engine.run_frames(frames, output))
     }
 
-    fn compute(
-        &self,
-        work: impl FnOnce(&mut dyn Engine, &mut Output) -> Result<()>,
-    ) -> Result<Output> {
-        let work = std::panic::AssertUnwindSafe(|| {
-            let mut output = Output::default();
-            work(lock(&self.engine).as_mut(), &mut output)?;
-            Ok(output)
-        });
+    fn compute(&self, work: impl FnOnce(&mut dyn Engine) -> Result<()>) -> Result<()> {
+        let work = std::panic::AssertUnwindSafe(|| work(lock(&self.engine).as_mut()));
         std::panic::catch_unwind(work).unwrap_or_else(|_| {
             Err(Error::Engine {
                 engine: self.description.engine.clone(),

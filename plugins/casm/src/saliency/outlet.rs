@@ -1,31 +1,38 @@
 //! Frames on their way out: the network's answer, or the last one again, as metadata and overlay.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use casm_core::Result;
-use casm_core::engine::Output;
-use casm_core::localizer::Postprocessing;
+use casm_core::localizer::{Composition, LocalizeOptions, Postprocessing};
 use casm_core::overlay::{Overlay, OverlayMode};
 use casm_core::track::{MaskAverage, Tracker};
+use casm_core::{Error, Localization, Result};
 
-use super::finding::Finding;
+use super::finding::{Finding, SharedBytes};
 use super::frame::FrameLayout;
-use super::intake::Inquiry;
+use super::intake::{Inquiry, Part};
 use super::meta;
 use super::model::Model;
+use super::regions::{Region, RoiMode};
 use super::settings::Settings;
 
 /// What a stream remembers of its results. Frames come here in their order, in whatever thread pushes them.
 #[derive(Default)]
 pub struct Outlet {
     postprocessing: Postprocessing,
+    composition: Composition,
+    /// Of one region.
+    part: Localization,
     overlay: Overlay,
     last: Option<Finding>,
+    /// Memory of a finding that was forgotten or could not be completed.
+    spare: (Localization, Vec<Region>),
     /// That of the last result: averages and tracks do not go on from one model to another.
     model: Option<Arc<Model>>,
     average: MaskAverage,
     tracker: Tracker,
     attacher: meta::Attacher,
+    bytes: SharedBytes,
     frames: u64,
 }
 
@@ -33,8 +40,10 @@ pub struct Outlet {
 pub struct Outcome<'a> {
     /// What goes with the frame.
     pub finding: &'a Finding,
-    /// Whether something was drawn.
-    pub drawn: bool,
+    /// What the metadata took.
+    pub metadata: Duration,
+    /// What the overlay took, if something was drawn.
+    pub overlay: Option<Duration>,
     /// Number of the frame since the start.
     pub frame: u64,
 }
@@ -42,56 +51,117 @@ pub struct Outcome<'a> {
 impl Outlet {
     /// The next frame does not continue the last one: no result is carried over to it.
     pub fn forget(&mut self) {
-        self.last = None;
+        self.keep_memory();
         self.average.forget();
         self.tracker.forget();
         self.attacher.forget();
     }
 
-    /// Takes in what the network has answered for the frame with this time stamp. True if it is the first answer of
-    /// its model.
+    /// Takes in what the network has answered for the frame with this time stamp; every part has its answer. True if it
+    /// is the first answer of its model.
     ///
     /// # Errors
-    /// [`casm_core::Error::Engine`] if it is not a mask.
+    /// Those of the network; [`casm_core::Error::Engine`] if an answer is not a mask.
     pub fn add(
         &mut self,
-        inquiry: &Inquiry,
-        output: &Output,
+        inquiry: &mut Inquiry,
         settings: &Settings,
         pts: Option<gst::ClockTime>,
     ) -> Result<bool> {
-        let model = &inquiry.model;
+        let model = inquiry.model.clone();
         let first = !self
             .model
             .as_ref()
-            .is_some_and(|last| Arc::ptr_eq(last, model));
+            .is_some_and(|last| Arc::ptr_eq(last, &model));
         if first {
             self.forget();
             self.model = Some(model.clone());
         }
-        let smooth = |mask| self.average.add(mask, settings.mask_smoothing);
-        // Its memory is used again.
-        let last = self.last.take().map(|last| last.localization);
-        let mut localization = last.unwrap_or_default();
-        self.postprocessing.complete(
-            model.header(),
-            model.description(),
-            output,
-            &inquiry.geometry,
-            &inquiry.options,
-            smooth,
-            &mut localization,
-        )?;
-        if self.average.was_cut() {
-            self.tracker.forget();
+        self.keep_memory();
+        let (mut localization, mut regions) = std::mem::take(&mut self.spare);
+        regions.clear();
+        regions.extend(inquiry.parts.iter().filter_map(|part| part.region));
+        let completed = match inquiry.mode {
+            RoiMode::Full => self.complete_frame(inquiry, settings, &mut localization),
+            RoiMode::Upstream => self.compose_regions(inquiry, &mut localization),
+        };
+        if let Err(error) = completed {
+            self.spare = (localization, regions);
+            return Err(error);
         }
         match settings.track_options() {
             Some(options) => self.tracker.follow(&mut localization.objects, &options),
             None => self.tracker.forget(),
         }
-        let classes = &model.header().classes;
-        self.last = Some(Finding::new(localization, inquiry.geometry, classes, pts));
+        self.last = Some(Finding {
+            values: self.bytes.share(localization.mask.bytes()),
+            localization,
+            geometry: inquiry.geometry,
+            regions,
+            model,
+            inference_pts: pts,
+            age: 0,
+        });
         Ok(first)
+    }
+
+    fn complete_frame(
+        &mut self,
+        inquiry: &mut Inquiry,
+        settings: &Settings,
+        localization: &mut Localization,
+    ) -> Result<()> {
+        let Some(part) = inquiry.parts.first_mut() else {
+            return Err(no_answer(&inquiry.model));
+        };
+        let average = &mut self.average;
+        complete(
+            &mut self.postprocessing,
+            part,
+            &inquiry.model,
+            &inquiry.options,
+            |mask| average.add(mask, settings.mask_smoothing),
+            localization,
+        )?;
+        if self.average.was_cut() {
+            self.tracker.forget();
+        }
+        Ok(())
+    }
+
+    /// Masks of different parts are not averaged: their parts move from frame to frame.
+    fn compose_regions(
+        &mut self,
+        inquiry: &mut Inquiry,
+        localization: &mut Localization,
+    ) -> Result<()> {
+        self.average.forget();
+        let geometry = &inquiry.geometry;
+        let frame = (geometry.frame_width, geometry.frame_height);
+        self.composition
+            .begin(geometry.input_size as usize, localization);
+        for (index, part) in inquiry.parts.iter_mut().enumerate() {
+            // `min-area` is a share of the frame.
+            let share = f64::from(frame.0) * f64::from(frame.1) / part.area.area() as f64;
+            let options = LocalizeOptions {
+                min_area: inquiry.options.min_area * share,
+                max_objects: 1,
+                ..inquiry.options
+            };
+            let (model, found) = (&inquiry.model, &mut self.part);
+            complete(
+                &mut self.postprocessing,
+                part,
+                model,
+                &options,
+                |mask| mask,
+                found,
+            )?;
+            self.composition
+                .add(found, part.area, index, frame, localization);
+        }
+        self.composition.end(localization);
+        Ok(())
     }
 
     /// The next frame has the last result, one frame older.
@@ -111,24 +181,66 @@ impl Outlet {
         layout: &FrameLayout,
         settings: &Settings,
     ) -> Result<Option<Outcome<'_>>> {
-        let Some(finding) = &self.last else {
+        let Some(finding) = &mut self.last else {
             return Ok(None);
         };
+        let begin = Instant::now();
         self.attacher.attach(buffer, finding);
+        let metadata = begin.elapsed();
         let style = settings.overlay_style();
-        let drawn = style.mode != OverlayMode::None;
-        if drawn {
+        let mut overlay = None;
+        if style.mode != OverlayMode::None {
+            let begin = Instant::now();
             layout.write(buffer, |frame| {
                 self.overlay
                     .draw(frame, &finding.localization, &finding.geometry, &style)
             })?;
+            overlay = Some(begin.elapsed());
         }
         let frame = self.frames;
         self.frames += 1;
         Ok(Some(Outcome {
             finding,
-            drawn,
+            metadata,
+            overlay,
             frame,
         }))
+    }
+
+    fn keep_memory(&mut self) {
+        if let Some(last) = self.last.take() {
+            self.spare = (last.localization, last.regions);
+        }
+    }
+}
+
+/// The stages after the network, for one picture.
+fn complete(
+    postprocessing: &mut Postprocessing,
+    part: &mut Part,
+    model: &Model,
+    options: &LocalizeOptions,
+    smooth: impl FnOnce(casm_core::Mask) -> casm_core::Mask,
+    localization: &mut Localization,
+) -> Result<()> {
+    let Some(answer) = &mut part.answer else {
+        return Err(no_answer(model));
+    };
+    std::mem::replace(&mut answer.result, Ok(()))?;
+    postprocessing.complete(
+        model.header(),
+        model.description(),
+        &answer.picture.output,
+        &part.geometry,
+        options,
+        smooth,
+        localization,
+    )
+}
+
+fn no_answer(model: &Model) -> Error {
+    Error::Engine {
+        engine: model.description().engine.clone(),
+        reason: "a picture was not computed".to_owned(),
     }
 }

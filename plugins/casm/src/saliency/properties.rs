@@ -140,6 +140,14 @@ impl Settings {
                 .default_value(default.max_objects)
                 .mutable_playing()
                 .build(),
+            ParamSpecEnum::builder_with_default("roi-mode", default.roi_mode)
+                .nick("Region of interest mode")
+                .blurb(
+                    "Where the network looks: full = at the whole frame, upstream = at each region of interest that a \
+                     detector upstream has attached (the max-objects largest), whose box it refines",
+                )
+                .mutable_playing()
+                .build(),
             ParamSpecDouble::builder("mask-smoothing")
                 .nick("Mask smoothing")
                 .blurb("Share of the moving average of the masks that stays from inference to inference; 0 = every frame by itself")
@@ -178,8 +186,10 @@ impl Settings {
             ParamSpecBoxed::builder::<gst::Structure>(STATS)
                 .nick("Statistics")
                 .blurb(
-                    "frames, inferred, reused, skipped, dropped, gaps, drawn, last-inference-ms, mean-inference-ms, \
-                     latency-ms, model, engine, device, precision and threads since the last start",
+                    "frames, inferred, reused, skipped, dropped, gaps, drawn, regions, last-inference-ms, \
+                     mean-inference-ms and its parts mean-input-ms, mean-network-ms, mean-postprocessing-ms, \
+                     mean-overlay-ms, mean-metadata-ms, latency-ms, model, engine, device, precision and threads \
+                     since the last start",
                 )
                 .read_only()
                 .build(),

@@ -116,7 +116,8 @@ impl<T> FrameQueue<T> {
     }
 
     /// How many frames are inside.
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         lock(&self.state).inside()
     }
 

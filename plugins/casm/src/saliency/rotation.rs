@@ -49,10 +49,9 @@ impl<T> Rotation<T> {
         self.len == 0
     }
 
-    /// The next at most `limit` pieces, one of each stream and then the next of each, as long as each is `alike` to
-    /// the first.
-    pub fn take(&mut self, limit: usize, alike: impl Fn(&T, &T) -> bool) -> Vec<T> {
-        let mut taken: Vec<T> = Vec::new();
+    /// Moves the next at most `limit` pieces to `taken`, which is empty: one of each stream and then the next of each,
+    /// as long as each is `alike` to the first.
+    pub fn take(&mut self, limit: usize, taken: &mut Vec<T>, alike: impl Fn(&T, &T) -> bool) {
         while taken.len() < limit {
             let waits = |(_, waiting): &(u64, VecDeque<T>)| !waiting.is_empty();
             let Some(turn) = self.streams.iter().position(waits) else {
@@ -71,13 +70,22 @@ impl<T> Rotation<T> {
             }
         }
         self.len -= taken.len();
-        taken
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn taken<T>(
+        rotation: &mut Rotation<T>,
+        limit: usize,
+        alike: impl Fn(&T, &T) -> bool,
+    ) -> Vec<T> {
+        let mut taken = Vec::new();
+        rotation.take(limit, &mut taken, alike);
+        taken
+    }
 
     fn filled() -> Rotation<(u64, u32)> {
         let mut rotation = Rotation::default();
@@ -93,13 +101,13 @@ mod tests {
         let mut rotation = filled();
         let mut order = Vec::new();
         while !rotation.is_empty() {
-            order.extend(rotation.take(1, |_, _| true));
+            order.extend(taken(&mut rotation, 1, |_, _| true));
         }
         assert_eq!(
             order,
             [(3, 0), (2, 0), (1, 0), (2, 1), (1, 1), (1, 2), (1, 3)]
         );
-        assert_eq!(rotation.take(5, |_, _| true), []);
+        assert_eq!(taken(&mut rotation, 5, |_, _| true), []);
     }
 
     #[test]
@@ -111,7 +119,7 @@ mod tests {
         rotation.add(2, (2, 0));
         let mut order = Vec::new();
         for _ in 0..6 {
-            let done = rotation.take(1, |_, _| true);
+            let done = taken(&mut rotation, 1, |_, _| true);
             // The second stream brings its next piece while the worker is at the one after.
             if order.last() == Some(&2) {
                 rotation.add(2, (2, 0));
@@ -125,20 +133,26 @@ mod tests {
     fn a_batch_has_one_of_each_stream_before_a_second_of_any() {
         let mut rotation = filled();
         assert_eq!(
-            rotation.take(4, |_, _| true),
+            taken(&mut rotation, 4, |_, _| true),
             [(3, 0), (2, 0), (1, 0), (2, 1)]
         );
         assert_eq!(rotation.len(), 3);
         // The turn goes on where it was.
-        assert_eq!(rotation.take(9, |_, _| true), [(1, 1), (1, 2), (1, 3)]);
+        assert_eq!(
+            taken(&mut rotation, 9, |_, _| true),
+            [(1, 1), (1, 2), (1, 3)]
+        );
     }
 
     #[test]
     fn a_batch_ends_before_what_does_not_fit() {
         let mut rotation = filled();
         let same_number = |a: &(u64, u32), b: &(u64, u32)| a.1 == b.1;
-        assert_eq!(rotation.take(9, same_number), [(3, 0), (2, 0), (1, 0)]);
-        assert_eq!(rotation.take(9, same_number), [(2, 1), (1, 1)]);
-        assert_eq!(rotation.take(9, same_number), [(1, 2)]);
+        assert_eq!(
+            taken(&mut rotation, 9, same_number),
+            [(3, 0), (2, 0), (1, 0)]
+        );
+        assert_eq!(taken(&mut rotation, 9, same_number), [(2, 1), (1, 1)]);
+        assert_eq!(taken(&mut rotation, 9, same_number), [(1, 2)]);
     }
 }

@@ -12,7 +12,7 @@ use casm_core::{Resize, Result};
 use glib::prelude::*;
 
 use super::worker::Batching;
-use super::{Binarization, EngineChoice, LatePolicy, Overlay, Precision};
+use super::{Binarization, EngineChoice, LatePolicy, Overlay, Precision, RoiMode};
 
 /// Name of the read-only property with the counters.
 pub const STATS: &str = "stats";
@@ -63,8 +63,10 @@ pub struct Settings {
     pub threshold: f64,
     /// Share of the mask.
     pub min_area: f64,
-    /// At most so many objects.
+    /// At most so many objects, and regions of interest.
     pub max_objects: u32,
+    /// Where the network looks.
+    pub roi_mode: RoiMode,
     /// Share of the masks' moving average that stays.
     pub mask_smoothing: f64,
     /// Overlap (IoU) above which a box is left where it was; 1 = never.
@@ -100,6 +102,7 @@ impl Default for Settings {
             threshold: 0.0,
             min_area: 0.0,
             max_objects: 1,
+            roi_mode: RoiMode::default(),
             mask_smoothing: 0.0,
             box_hysteresis: 1.0,
             tracking: false,
@@ -131,6 +134,7 @@ impl Settings {
             "threshold" => self.threshold = checked(value),
             "min-area" => self.min_area = checked(value),
             "max-objects" => self.max_objects = checked(value),
+            "roi-mode" => self.roi_mode = checked(value),
             "mask-smoothing" => self.mask_smoothing = checked(value),
             "box-hysteresis" => self.box_hysteresis = checked(value),
             "tracking" => self.tracking = checked(value),
@@ -160,6 +164,7 @@ impl Settings {
             "threshold" => self.threshold.to_value(),
             "min-area" => self.min_area.to_value(),
             "max-objects" => self.max_objects.to_value(),
+            "roi-mode" => self.roi_mode.to_value(),
             "mask-smoothing" => self.mask_smoothing.to_value(),
             "box-hysteresis" => self.box_hysteresis.to_value(),
             "tracking" => self.tracking.to_value(),

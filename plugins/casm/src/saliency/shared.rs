@@ -8,9 +8,10 @@ use std::time::Duration;
 use casm_core::{Engine, EngineOptions, Header, Result};
 
 use super::imp::lock;
+use super::lane::{Job, Lane};
 use super::model::Model;
 use super::settings::Settings;
-use super::worker::{Batching, Picture, Ticket, Worker};
+use super::worker::{Batching, Worker};
 
 /// How long a stop waits for the device.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -27,13 +28,28 @@ pub struct Instance {
     pub(super) loading: Arc<Mutex<()>>,
 }
 
-/// The instances with a name. They live as long as someone uses them.
-static NAMED: Mutex<Option<HashMap<String, Weak<Instance>>>> = Mutex::new(None);
+/// The place of a name. Who holds it loads the model of this name, and those who want the same wait.
+#[derive(Default)]
+struct Place(Mutex<Weak<Instance>>);
+
+/// The places by their names. An instance lives as long as someone uses it.
+static NAMED: Mutex<Option<HashMap<String, Arc<Place>>>> = Mutex::new(None);
+
+impl Place {
+    fn of(name: &str) -> Arc<Place> {
+        let mut named = lock(&NAMED);
+        let named = named.get_or_insert_default();
+        // Places come from here alone, so nobody holds one that is only in the table.
+        named.retain(|_, place| Arc::strong_count(place) > 1 || lock(&place.0).strong_count() > 0);
+        named.entry(name.to_owned()).or_default().clone()
+    }
+}
 
 impl Instance {
     /// The instance that these settings ask for, and whether it was there already.
     ///
-    /// With a name, the first element loads the model and settles how it runs; others meanwhile wait for it.
+    /// With a name, the first element loads the model and settles how it runs; others of this name meanwhile wait for
+    /// it, and those of other names do not.
     ///
     /// # Errors
     /// Those of [`Model::open`], and [`casm_core::Error::Device`] if the device is not understood.
@@ -47,18 +63,18 @@ impl Instance {
         if settings.model_instance_id.is_empty() {
             return Ok((Arc::new(open()?), false));
         }
-        let mut named = lock(&NAMED);
-        let named = named.get_or_insert_default();
-        let existing = named.get(&settings.model_instance_id);
-        if let Some(instance) = existing.and_then(Weak::upgrade) {
+        Instance::named(&settings.model_instance_id, open)
+    }
+
+    /// The instance of this name, and whether it was there already; if not, what `open` makes.
+    fn named(name: &str, open: impl FnOnce() -> Result<Instance>) -> Result<(Arc<Instance>, bool)> {
+        let place = Place::of(name);
+        let mut known = lock(&place.0);
+        if let Some(instance) = known.upgrade() {
             return Ok((instance, true));
         }
         let instance = Arc::new(open()?);
-        named.retain(|_, instance| instance.strong_count() > 0);
-        named.insert(
-            settings.model_instance_id.clone(),
-            Arc::downgrade(&instance),
-        );
+        *known = Arc::downgrade(&instance);
         Ok((instance, false))
     }
 
@@ -73,9 +89,9 @@ impl Instance {
         })
     }
 
-    /// A number for a stream.
-    pub fn add_stream(&self) -> u64 {
-        self.streams.fetch_add(1, Ordering::Relaxed)
+    /// A new stream's way to the worker.
+    pub fn add_stream(&self) -> Lane {
+        Lane::new(self.streams.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The model that frames have from now on.
@@ -97,9 +113,9 @@ impl Instance {
         &self.options
     }
 
-    /// Gives the worker a picture of `stream`, prepared for `model`.
-    pub fn submit(&self, stream: u64, model: Arc<Model>, picture: Picture) -> Ticket {
-        self.worker.submit(stream, model, picture)
+    /// Gives the worker these jobs, to be seen together; takes them out of `jobs`.
+    pub fn submit(&self, jobs: &mut Vec<Job>) {
+        self.worker.submit(jobs);
     }
 
     /// Leaves the instance; the last who does ends the worker. False if that hangs.
@@ -148,12 +164,79 @@ impl SharedEngine {
             patience: batch_timeout,
         };
         let instance = Arc::new(Instance::new(model, EngineOptions::default(), batching)?);
-        let mut named = lock(&NAMED);
-        named
-            .get_or_insert_default()
-            .insert(name.to_owned(), Arc::downgrade(&instance));
+        *lock(&Place::of(name).0) = Arc::downgrade(&instance);
         Ok(SharedEngine {
             _instance: instance,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use casm_core::Error;
+    use casm_core::engine::{EngineDescription, Output};
+
+    use super::*;
+
+    /// Computes nothing.
+    struct Idle(EngineDescription);
+
+    impl Engine for Idle {
+        fn description(&self) -> &EngineDescription {
+            &self.0
+        }
+
+        fn run(&mut self, _batch: usize, _pixels: &[u8], _output: &mut Output) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn instance() -> Result<Instance> {
+        let header = casm_core::Checkpoint::built_in()?.header().clone();
+        let model = Model::new(
+            header,
+            "a test",
+            Box::new(Idle(EngineDescription::default())),
+        )?;
+        Instance::new(model, EngineOptions::default(), Batching::default())
+    }
+
+    fn refused() -> Result<Instance> {
+        Err(Error::Engine {
+            engine: "test".to_owned(),
+            reason: "refused".to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_load_holds_up_its_own_name_and_no_other() {
+        let (loading, begun) = channel();
+        let (go_on, goes_on) = channel::<()>();
+        let slow = std::thread::spawn(move || {
+            Instance::named("slow", || {
+                loading.send(()).expect("the test waits");
+                goes_on.recv().expect("the test goes on");
+                instance()
+            })
+        });
+        begun.recv().expect("it loads");
+        let (first, known) = Instance::named("other", instance).expect("it does not wait");
+        assert!(!known);
+        let (second, known) = Instance::named("other", refused).expect("it is there");
+        assert!(known && Arc::ptr_eq(&first, &second));
+        let same = std::thread::spawn(|| Instance::named("slow", refused));
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!slow.is_finished() && !same.is_finished());
+        go_on.send(()).expect("it waits");
+        let (slow, known) = slow.join().expect("no panic").expect("it is loaded");
+        assert!(!known);
+        let (same, known) = same.join().expect("no panic").expect("it is there now");
+        assert!(known && Arc::ptr_eq(&slow, &same));
+        // Once nobody uses it, it is loaded anew; a load that fails leaves the name free.
+        drop((slow, same));
+        assert!(Instance::named("slow", refused).is_err());
+        assert!(Instance::named("slow", instance).is_ok_and(|(_, known)| !known));
     }
 }

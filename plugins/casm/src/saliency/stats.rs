@@ -15,10 +15,63 @@ pub struct Stats {
     dropped: u64,
     gaps: u64,
     drawn: u64,
+    regions: u64,
     last: Duration,
-    total: Duration,
+    inference: Mean,
+    input: Mean,
+    network: Mean,
+    postprocessing: Mean,
+    overlay: Mean,
+    metadata: Mean,
     model: String,
     engine: EngineDescription,
+}
+
+/// How long the stages of one frame took; `None` where there was none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StageTimes {
+    /// Resizing and converting, of each picture that the network had.
+    pub input: Option<Duration>,
+    /// The network's runs, with those pictures of other frames and streams that were beside this one's.
+    pub network: Option<Duration>,
+    /// From the network's numbers to boxes.
+    pub postprocessing: Option<Duration>,
+    /// Attaching it all to the buffer.
+    pub metadata: Option<Duration>,
+    /// Drawing.
+    pub overlay: Option<Duration>,
+}
+
+impl StageTimes {
+    /// Input, network and post-processing together; `None` if the network did not run.
+    pub fn inference(&self) -> Option<Duration> {
+        let around = self.input.unwrap_or_default() + self.postprocessing.unwrap_or_default();
+        self.network.map(|network| network + around)
+    }
+}
+
+/// A mean of durations.
+#[derive(Debug, Clone, Copy, Default)]
+struct Mean {
+    total: Duration,
+    count: u32,
+}
+
+impl Mean {
+    fn add(&mut self, duration: Option<Duration>) {
+        if let Some(duration) = duration {
+            self.total += duration;
+            self.count = self.count.saturating_add(1);
+        }
+    }
+
+    fn milliseconds(&self) -> f64 {
+        milliseconds(self.total) / f64::from(self.count.max(1))
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
 
 impl Stats {
@@ -31,15 +84,22 @@ impl Stats {
         }
     }
 
-    /// Counts a frame; `inference` is how long its inference took, if there was one.
-    pub fn count_frame(&mut self, inference: Option<Duration>, drawn: bool) {
+    /// Counts a frame with a result, its own or the last one; `regions` is in how many regions of interest it was
+    /// looked for.
+    pub fn count_frame(&mut self, own: bool, regions: usize, times: &StageTimes) {
         self.frames += 1;
-        self.drawn += u64::from(drawn);
-        if let Some(duration) = inference {
-            self.inferred += 1;
-            self.last = duration;
-            self.total += duration;
+        self.inferred += u64::from(own);
+        self.regions += regions as u64;
+        self.drawn += u64::from(times.overlay.is_some());
+        if let Some(inference) = times.inference() {
+            self.last = inference;
+            self.inference.add(Some(inference));
         }
+        self.input.add(times.input);
+        self.network.add(times.network);
+        self.postprocessing.add(times.postprocessing);
+        self.overlay.add(times.overlay);
+        self.metadata.add(times.metadata);
     }
 
     /// Counts a frame whose inference was skipped because it was late.
@@ -73,20 +133,22 @@ impl Stats {
     /// | field | type | meaning |
     /// |---|---|---|
     /// | `frames` | guint64 | frames with a result: `inferred` + `reused` |
-    /// | `inferred` | guint64 | of these, with an inference of their own |
+    /// | `inferred` | guint64 | of these, with a result of their own |
     /// | `reused` | guint64 | of these, with the last result |
     /// | `skipped` | guint64 | of these, because they were late (`late-policy=skip-inference`) |
     /// | `dropped` | guint64 | frames that are not there any more because they were late |
     /// | `gaps` | guint64 | GAP and empty buffers, passed on without a result |
     /// | `drawn` | guint64 | frames with an overlay |
+    /// | `regions` | guint64 | regions of interest that were looked into (`roi-mode=upstream`) |
     /// | `last-inference-ms`, `mean-inference-ms` | gdouble | resize, network and mask of one frame |
+    /// | `mean-input-ms`, `mean-network-ms`, `mean-postprocessing-ms` | gdouble | the three parts of that |
+    /// | `mean-overlay-ms` | gdouble | drawing, of a frame with an overlay |
+    /// | `mean-metadata-ms` | gdouble | attaching the metadata, of a frame with a result |
     /// | `latency-ms` | gdouble | what the LATENCY query is answered, live |
     /// | `model` | string | the model file, or "the built-in model" |
     /// | `engine`, `device`, `precision` | string | what was opened |
     /// | `threads` | guint | CPU threads of the engine |
     pub fn to_structure(&self, latency: Duration) -> gst::Structure {
-        let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
-        let mean = milliseconds(self.total) / self.inferred.max(1) as f64;
         gst::Structure::builder("casm-stats")
             .field("frames", self.frames)
             .field("inferred", self.inferred)
@@ -95,8 +157,14 @@ impl Stats {
             .field("dropped", self.dropped)
             .field("gaps", self.gaps)
             .field("drawn", self.drawn)
+            .field("regions", self.regions)
             .field("last-inference-ms", milliseconds(self.last))
-            .field("mean-inference-ms", mean)
+            .field("mean-inference-ms", self.inference.milliseconds())
+            .field("mean-input-ms", self.input.milliseconds())
+            .field("mean-network-ms", self.network.milliseconds())
+            .field("mean-postprocessing-ms", self.postprocessing.milliseconds())
+            .field("mean-overlay-ms", self.overlay.milliseconds())
+            .field("mean-metadata-ms", self.metadata.milliseconds())
             .field("latency-ms", milliseconds(latency))
             .field("model", &self.model)
             .field("engine", &self.engine.engine)

@@ -14,6 +14,7 @@ impl CasmeSaliency {
         if pad.task_state() == gst::TaskState::Started {
             return Ok(());
         }
+        gst::debug!(CAT, imp = self, "Starting the task");
         let element = element.downgrade();
         pad.start_task(move || match element.upgrade() {
             Some(element) => element.imp().push_next(),

@@ -1,14 +1,14 @@
 //! The thread that runs networks, for one stream or for several.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use casm_core::engine::{LaidFrame, Output};
-use casm_core::{Error, Geometry, Result};
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, select, unbounded};
+use casm_core::{Error, Result};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::frame::FrameLayout;
-use super::interrupt::Signal;
+use super::imp::lock;
+use super::lane::{Job, LaidBuffer, Picture};
 use super::model::Model;
 use super::rotation::Rotation;
 
@@ -32,48 +32,21 @@ impl Default for Batching {
 
 /// Runs the pictures of all its streams, in turns, in batches of those that wait.
 pub struct Worker {
-    /// `None` only while it is stopped. Not bounded itself: each stream has as many jobs as frames, which are.
-    jobs: Option<Sender<Job>>,
+    inbox: Arc<Inbox>,
+    /// Rung when there is something; dropped to end the thread.
+    bell: Option<Sender<()>>,
     ended: Receiver<()>,
 }
 
-/// A frame as its model's engine wants it.
-pub enum Picture {
-    /// `[S, S, 3]`.
-    Pixels(Vec<u8>),
-    /// As it is, for an engine that prepares its input itself. Nobody writes into the buffer before the answer is
-    /// there.
-    Frame {
-        /// Holds it.
-        buffer: gst::Buffer,
-        /// How it lies in that.
-        layout: Arc<FrameLayout>,
-        /// How it lies on the network's square.
-        geometry: Geometry,
-    },
-}
+/// Not bounded itself: each stream has as many jobs as frames and regions, which are.
+#[derive(Default)]
+struct Inbox(Mutex<Delivered>);
 
-/// One picture.
-struct Job {
-    stream: u64,
-    model: Arc<Model>,
-    picture: Picture,
-    reply: Sender<Answer>,
-    wanted: Weak<()>,
-}
-
-/// A picture that is with the worker. Dropped, it is not computed if it has not been yet.
-pub struct Ticket {
-    reply: Receiver<Answer>,
-    _wanted: Arc<()>,
-}
-
-/// What has become of a picture.
-pub struct Answer {
-    /// Mask and logits of this picture alone.
-    pub result: Result<Output>,
-    /// What the network took for it and those beside it.
-    pub elapsed: Duration,
+#[derive(Default)]
+struct Delivered {
+    jobs: Vec<Job>,
+    /// Nobody will come for them.
+    closed: bool,
 }
 
 impl Worker {
@@ -82,12 +55,15 @@ impl Worker {
     /// # Errors
     /// [`Error::Engine`] if the system has no thread left.
     pub fn start(batching: Batching) -> Result<Worker> {
-        let (jobs, next) = unbounded();
+        let inbox = Arc::<Inbox>::default();
+        let (bell, rung) = bounded(1);
         let (ends, ended) = bounded::<()>(0);
+        let serving = Serving(inbox.clone());
         std::thread::Builder::new()
             .name("casm-worker".to_owned())
             .spawn(move || {
-                serve(&next, batching);
+                serving.serve(&rung, batching);
+                drop(serving);
                 drop(ends);
             })
             .map_err(|error| Error::Engine {
@@ -95,36 +71,32 @@ impl Worker {
                 reason: format!("its worker cannot be started: {error}"),
             })?;
         Ok(Worker {
-            jobs: Some(jobs),
+            inbox,
+            bell: Some(bell),
             ended,
         })
     }
 
-    /// Gives the worker a picture of `stream`, prepared for `model`.
-    pub fn submit(&self, stream: u64, model: Arc<Model>, picture: Picture) -> Ticket {
-        let (reply, answer) = bounded(1);
-        let wanted = Arc::new(());
-        let job = Job {
-            stream,
-            model,
-            picture,
-            reply,
-            wanted: Arc::downgrade(&wanted),
-        };
-        if let Some(jobs) = &self.jobs {
-            // Fails only if the thread has died, which the ticket tells.
-            let _ = jobs.send(job);
+    /// Gives the worker these jobs, all at once, so that they are seen together; takes them out of `jobs`.
+    pub fn submit(&self, jobs: &mut Vec<Job>) {
+        {
+            let mut delivered = lock(&self.inbox.0);
+            if !delivered.closed {
+                delivered.jobs.append(jobs);
+            }
         }
-        Ticket {
-            reply: answer,
-            _wanted: wanted,
+        // If the thread has died, they tell so.
+        jobs.clear();
+        if let Some(bell) = &self.bell {
+            // Full: it rings already.
+            let _ = bell.try_send(());
         }
     }
 
     /// Lets the worker end after what it is at, and waits so long for that. False if it has not: its thread and model
     /// are then left behind, because nothing can end a thread that hangs in a driver.
     pub fn stop(mut self, patience: Duration) -> bool {
-        self.jobs = None;
+        self.bell = None;
         !matches!(
             self.ended.recv_timeout(patience),
             Err(RecvTimeoutError::Timeout)
@@ -132,140 +104,141 @@ impl Worker {
     }
 }
 
-impl Ticket {
-    /// Waits for the answer; `None` if interrupted.
-    pub fn wait(&self, interrupt: &Signal) -> Option<Answer> {
-        let interrupted = interrupt;
-        select! {
-            recv(self.reply) -> answer => Some(answer.unwrap_or_else(|_| Answer {
-                result: Err(Error::Engine {
-                    engine: "casm".to_owned(),
-                    reason: "its worker has ended; stop and start the element".to_owned(),
-                }),
-                elapsed: Duration::ZERO,
-            })),
-            recv(interrupted) -> _ => None,
+/// The thread's end of the inbox.
+struct Serving(Arc<Inbox>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let left = {
+            let mut delivered = lock(&self.0.0);
+            delivered.closed = true;
+            std::mem::take(&mut delivered.jobs)
+        };
+        drop(left);
+    }
+}
+
+impl Serving {
+    fn serve(&self, rung: &Receiver<()>, batching: Batching) {
+        let mut waiting = Rotation::default();
+        let (mut batch, mut bench) = (Vec::new(), Bench::default());
+        loop {
+            self.take_in(&mut waiting);
+            if waiting.is_empty() {
+                match rung.recv() {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                }
+            }
+            let deadline = Instant::now() + batching.patience;
+            while waiting.len() < batching.most && rung.recv_deadline(deadline).is_ok() {
+                self.take_in(&mut waiting);
+            }
+            // All that is there, so that everyone's turn is seen.
+            self.take_in(&mut waiting);
+            waiting.take(batching.most.max(1), &mut batch, Job::is_alike);
+            batch.retain(Job::is_wanted);
+            bench.run(&mut batch);
+            batch.clear();
+        }
+    }
+
+    fn take_in(&self, waiting: &mut Rotation<Job>) {
+        for job in lock(&self.0.0).jobs.drain(..) {
+            waiting.add(job.stream(), job);
         }
     }
 }
 
-fn serve(jobs: &Receiver<Job>, batching: Batching) {
-    let mut waiting = Rotation::default();
-    loop {
-        if waiting.is_empty() {
-            match jobs.recv() {
-                Ok(job) => waiting.add(job.stream, job),
-                Err(_) => return,
+/// Where batches are put together and taken apart; keeps its buffers.
+#[derive(Default)]
+struct Bench {
+    pixels: Vec<u8>,
+    output: Output,
+}
+
+impl Bench {
+    /// Computes jobs that are alike. Where a batch fails, each is tried alone, so that one picture's failure is not
+    /// others'.
+    fn run(&mut self, jobs: &mut [Job]) {
+        if let [job] = jobs {
+            run_alone(job);
+            return;
+        }
+        let Some(model) = jobs.first().map(|job| job.model().clone()) else {
+            return;
+        };
+        let begun = Instant::now();
+        if self.compute(&model, jobs).is_err() {
+            jobs.iter_mut().for_each(run_alone);
+            return;
+        }
+        let (ended, count) = (Instant::now(), jobs.len());
+        for (index, job) in jobs.iter_mut().enumerate() {
+            if let Some(picture) = job.picture() {
+                share(&self.output.masks, index, count, &mut picture.output.masks);
+                share(
+                    &self.output.logits,
+                    index,
+                    count,
+                    &mut picture.output.logits,
+                );
             }
+            job.answer(Ok(()), begun, ended);
         }
-        let deadline = Instant::now() + batching.patience;
-        while waiting.len() < batching.most {
-            match jobs.recv_deadline(deadline) {
-                Ok(job) => waiting.add(job.stream, job),
-                Err(_) => break,
-            }
+    }
+
+    fn compute(&mut self, model: &Model, jobs: &mut [Job]) -> Result<()> {
+        if jobs.first().is_some_and(|job| job.frame().is_some()) {
+            let mut frames = jobs.iter().filter_map(Job::frame);
+            return run_frames(model, &mut frames, Vec::new(), &mut self.output);
         }
-        // All that is there, so that everyone's turn is seen.
-        for job in jobs.try_iter() {
-            waiting.add(job.stream, job);
+        self.pixels.clear();
+        for picture in jobs.iter_mut().filter_map(Job::picture) {
+            self.pixels.extend_from_slice(&picture.pixels);
         }
-        let batch = waiting.take(batching.most.max(1), |first, next| {
-            Arc::ptr_eq(&first.model, &next.model)
-        });
-        let wanted = batch
-            .into_iter()
-            .filter(|job| job.wanted.strong_count() > 0);
-        run(wanted.collect());
+        model.run(jobs.len(), &self.pixels, &mut self.output)
     }
 }
 
-/// Computes jobs of one model. Where a batch fails, each is tried alone, so that one picture's failure is not others'.
-fn run(mut jobs: Vec<Job>) {
-    let begin = Instant::now();
-    let Some(model) = jobs.first().map(|job| job.model.clone()) else {
+fn run_alone(job: &mut Job) {
+    let (begun, model) = (Instant::now(), job.model().clone());
+    let Some(picture) = job.picture() else {
         return;
     };
-    let result = match &jobs[..] {
-        [
-            Job {
-                picture: Picture::Pixels(pixels),
-                ..
-            },
-        ] => model.run(1, pixels),
-        _ => compute(&model, &jobs),
+    let Picture {
+        pixels,
+        frame,
+        output,
+    } = picture;
+    let result = match frame {
+        Some(_) => run_frames(&model, &mut frame.iter(), Vec::new(), output),
+        None => model.run(1, pixels, output),
     };
-    match result {
-        result if jobs.len() == 1 => {
-            if let Some(job) = jobs.pop() {
-                answer(job, result, begin.elapsed());
-            }
-        }
-        Ok(output) => {
-            let elapsed = begin.elapsed();
-            let count = jobs.len();
-            for (index, job) in jobs.into_iter().enumerate() {
-                let part = Output {
-                    masks: share(&output.masks, index, count),
-                    logits: share(&output.logits, index, count),
-                };
-                answer(job, Ok(part), elapsed);
-            }
-        }
-        Err(_) => jobs.into_iter().for_each(|job| run(vec![job])),
-    }
-}
-
-/// All at once. They are of one kind, because the model decides which.
-fn compute(model: &Model, jobs: &[Job]) -> Result<Output> {
-    let (mut pixels, mut frames) = (Vec::new(), Vec::new());
-    for job in jobs {
-        match &job.picture {
-            Picture::Pixels(picture) => pixels.extend_from_slice(picture),
-            frame => frames.push(frame),
-        }
-    }
-    match frames.is_empty() {
-        true => model.run(jobs.len(), &pixels),
-        false => compute_frames(model, &frames, Vec::new()),
-    }
+    job.answer(result, begun, Instant::now());
 }
 
 /// Maps one frame after the other, and computes when all are.
-fn compute_frames(
+fn run_frames<'a>(
     model: &Model,
-    frames: &[&Picture],
+    frames: &mut dyn Iterator<Item = &'a LaidBuffer>,
     mapped: Vec<LaidFrame<'_>>,
-) -> Result<Output> {
-    let Some((
-        Picture::Frame {
-            buffer,
-            layout,
-            geometry,
-        },
-        others,
-    )) = frames.split_first()
-    else {
-        return model.run_frames(&mapped);
+    output: &mut Output,
+) -> Result<()> {
+    let Some(next) = frames.next() else {
+        return model.run_frames(&mapped, output);
     };
-    layout.read(buffer, |frame| {
+    next.read(|frame| {
         // Bound anew, as frames that live as long as this mapping.
-        let mut frames = mapped;
-        frames.push(LaidFrame {
-            frame: frame.clone(),
-            geometry: *geometry,
-        });
-        compute_frames(model, others, frames)
+        let mut mapped = mapped;
+        mapped.push(frame);
+        run_frames(model, frames, mapped, output)
     })
 }
 
-fn share(values: &[f32], index: usize, count: usize) -> Vec<f32> {
+/// One picture's part of a batch's numbers.
+fn share(values: &[f32], index: usize, count: usize, part: &mut Vec<f32>) {
     let each = values.len() / count;
-    values[index * each..(index + 1) * each].to_vec()
-}
-
-fn answer(job: Job, result: Result<Output>, elapsed: Duration) {
-    // Before the answer, so that the stream has its buffer for itself again and may draw in it.
-    drop(job.picture);
-    // Fails if it is not wanted any more.
-    let _ = job.reply.send(Answer { result, elapsed });
+    part.clear();
+    part.extend_from_slice(&values[index * each..(index + 1) * each]);
 }

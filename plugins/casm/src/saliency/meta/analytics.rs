@@ -8,15 +8,62 @@
 
 use std::collections::HashMap;
 
+use casm_core::BoundingBox;
 use gst_analytics::prelude::*;
-use gst_analytics::{AnalyticsRelationMeta, RelTypes};
+use gst_analytics::{AnalyticsODMtd, AnalyticsRelationMeta, RelTypes};
 
 use super::super::finding::Finding;
+use super::super::regions::Region;
 use super::ROI_TYPE;
 
 /// Id of the soft mask in the `GstTensorMeta`.
 #[cfg(feature = "v1_26")]
 pub const TENSOR_ID: &str = "casm-mask";
+
+/// Adds the detections on a buffer that are not our own and not already among `regions`, as far as they are inside of
+/// `frame`. With detectors that attach both kinds of metadata each object is found once.
+pub fn add_detections(buffer: &gst::BufferRef, frame: &BoundingBox, regions: &mut Vec<Region>) {
+    let Some(meta) = buffer.meta::<AnalyticsRelationMeta>() else {
+        return;
+    };
+    let ours = glib::Quark::from_str(ROI_TYPE);
+    for detection in meta.iter::<AnalyticsODMtd>() {
+        let (Some(kind), Ok(location)) = (detection.obj_type(), detection.location()) else {
+            continue;
+        };
+        // Boxes may begin outside of the frame.
+        let side = |start: i32, length: i32| {
+            let end = i64::from(start) + i64::from(length.max(0));
+            let first = u32::try_from(start).unwrap_or(0);
+            (first, u32::try_from(end).unwrap_or(0).saturating_sub(first))
+        };
+        let (x, width) = side(location.x, location.w);
+        let (y, height) = side(location.y, location.h);
+        let found = BoundingBox {
+            x,
+            y,
+            width,
+            height,
+        };
+        let Some(bounding_box) = found.intersection(frame) else {
+            continue;
+        };
+        let known = |region: &Region| region.kind == kind && region.bounding_box == bounding_box;
+        if kind == ours {
+            continue;
+        }
+        if let Some(region) = regions.iter_mut().find(|region| known(region)) {
+            region.detection = Some(detection.id());
+            continue;
+        }
+        regions.push(Region {
+            kind,
+            id: 0,
+            detection: Some(detection.id()),
+            bounding_box,
+        });
+    }
+}
 
 /// Attaches the metadata; remembers since when objects are followed.
 #[derive(Debug, Default)]
@@ -62,7 +109,7 @@ impl Analytics {
             let found = object.bounding_box;
             let detection = meta
                 .add_od_mtd(
-                    kind,
+                    finding.region(object).map_or(kind, |region| region.kind),
                     pixels(found.x),
                     pixels(found.y),
                     pixels(found.width),
@@ -71,6 +118,11 @@ impl Analytics {
                 )?
                 .id();
             detections.push(detection);
+            // Numbers are of this very frame.
+            let parent = finding.region(object).filter(|_| finding.age == 0);
+            if let Some(parent) = parent.and_then(|region| region.detection) {
+                meta.set_relation(RelTypes::IS_PART_OF, detection, parent)?;
+            }
             if let Some(id) = object.id {
                 let first = *self.first_seen.entry(id).or_insert(time);
                 let tracking = meta.add_tracking_mtd(id, first)?.id();

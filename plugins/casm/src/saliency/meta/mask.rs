@@ -18,7 +18,7 @@ use super::transform;
 /// | `reference-width`, `reference-height` | guint | size of the frame to which the box belongs |
 /// | `has-object` | gboolean | whether the frame has an object, of several the largest; if not, the next five are 0 |
 /// | `box-x`, `box-y`, `box-width`, `box-height` | guint | its box in pixels of the reference frame |
-/// | `objects` | GstValueArray | a structure `object` for each object, the largest first: `x`, `y`, `width`, `height` (gint, reference frame), `confidence`, `component-area` (gdouble), with `tracking` or `box-hysteresis` also `track-id` (guint64) |
+/// | `objects` | GstValueArray | a structure `object` for each object, the largest first: `x`, `y`, `width`, `height` (gint, reference frame), `confidence`, `component-area` (gdouble), with `tracking` or `box-hysteresis` also `track-id` (guint64), with `roi-mode=upstream` also `region-type` (string) and `parent-id` (gint) |
 /// | `confidence` | gdouble | mean of the mask over the object, in [0, 1] |
 /// | `track-id` | guint64 | number of the object in the stream, from 1; with `tracking` or `box-hysteresis` |
 /// | `mask-mean` | gdouble | mean of the mask, in [0, 1] |
@@ -73,7 +73,7 @@ pub struct SaliencyMask {
 }
 
 /// One of the objects that a buffer carries.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SaliencyObject {
     /// Its box in pixels of the reference frame.
     pub bounding_box: BoundingBox,
@@ -83,6 +83,10 @@ pub struct SaliencyObject {
     pub component_area: f64,
     /// Its number in the stream, if objects are followed.
     pub track_id: Option<u64>,
+    /// Type of the region of interest that it was found in, with `roi-mode=upstream`.
+    pub region_type: Option<String>,
+    /// Number of that region, which is on the same buffer; `None` where the result is that of an earlier frame.
+    pub parent_id: Option<i32>,
 }
 
 impl SaliencyObject {
@@ -98,6 +102,8 @@ impl SaliencyObject {
             confidence: fields.get("confidence").ok()?,
             component_area: fields.get("component-area").ok()?,
             track_id: fields.get("track-id").ok(),
+            region_type: fields.get("region-type").ok(),
+            parent_id: fields.get("parent-id").ok(),
         })
     }
 }
@@ -247,6 +253,8 @@ mod tests {
                 confidence: 0.5,
                 component_area: 1.0,
                 track_id: None,
+                region_type: None,
+                parent_id: None,
             }],
             confidence: 0.5,
             track_id: None,

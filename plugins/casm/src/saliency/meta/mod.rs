@@ -14,12 +14,16 @@ use gst::meta::CustomMeta;
 use gst_video::VideoRegionOfInterestMeta;
 
 use super::finding::Finding;
-use super::message::{objects, set_top_class};
+use super::message::{objects, set_region, set_top_class};
+use super::regions;
 #[cfg(feature = "v1_26")]
 pub use analytics::TENSOR_ID;
+#[cfg(feature = "v1_24")]
+pub use analytics::add_detections;
 pub use mask::{MaskMeta, SaliencyMask, SaliencyObject};
 
-/// Type of the `GstVideoRegionOfInterestMeta`.
+/// Type of the `GstVideoRegionOfInterestMeta`; with `roi-mode=upstream` it has the type of the region that the object was
+/// found in.
 pub const ROI_TYPE: &str = "salient-object";
 
 /// Name of the parameter structure of the `GstVideoRegionOfInterestMeta`.
@@ -33,6 +37,8 @@ pub const ROI_TYPE: &str = "salient-object";
 /// | `inference-pts` | guint64 | time stamp of the frame that was looked at; `GST_CLOCK_TIME_NONE` if it had none |
 /// | `age` | guint | frames since that one; 0 = this very frame |
 /// | `reference-width`, `reference-height` | guint | size of the frame to which the box belonged |
+/// | `region-type` | string | with `roi-mode=upstream`: type of the region of interest that the object was found in |
+/// | `parent-id` | gint | with `region-type`: its `id`, which is the `parent_id` of this region; not in frames that carry an earlier result |
 /// | `top-class` | gint | most probable class of the frame, if the model has classes |
 /// | `top-class-probability` | gdouble | its probability, with `top-class` |
 /// | `top-class-name` | string | its name, if the model names its classes |
@@ -56,7 +62,10 @@ impl Attacher {
     ///
     /// What an earlier `casmesaliency` attached is replaced, since readers take the first of a name, and
     /// all metas are to tell the same; but not in the analytics metadata, from which nothing can be taken.
-    pub fn attach(&mut self, buffer: &mut gst::BufferRef, finding: &Finding) {
+    pub fn attach(&mut self, buffer: &mut gst::BufferRef, finding: &mut Finding) {
+        if finding.age == 0 {
+            regions::number(buffer, &mut finding.regions);
+        }
         attach(buffer, finding);
         #[cfg(feature = "v1_24")]
         if let Err(error) = self.analytics.attach(buffer, finding) {
@@ -68,19 +77,30 @@ impl Attacher {
     }
 }
 
+/// Whether a region of interest comes from an element of this kind.
+pub fn is_ours(region: &VideoRegionOfInterestMeta) -> bool {
+    region.roi_type() == ROI_TYPE || region.param(PARAMS_NAME).is_some()
+}
+
 fn attach(buffer: &mut gst::BufferRef, finding: &Finding) {
     buffer.foreach_meta_mut(|mut meta| {
         let ours = meta
             .downcast_ref::<VideoRegionOfInterestMeta>()
-            .is_some_and(|region| region.roi_type() == ROI_TYPE);
+            .is_some_and(|region| is_ours(region));
         ControlFlow::Continue(if ours { Remove } else { Keep })
     });
     for object in &finding.localization.objects {
         let found = object.bounding_box;
         let rectangle = (found.x, found.y, found.width, found.height);
-        let mut meta = VideoRegionOfInterestMeta::add(buffer, ROI_TYPE, rectangle);
+        let region = finding.region(object);
+        let kind = region.map_or(ROI_TYPE, |region| region.kind.as_str().as_str());
+        let mut meta = VideoRegionOfInterestMeta::add(buffer, kind, rectangle);
+        if let Some(region) = region.filter(|_| finding.age == 0) {
+            meta.set_parent_id(region.id);
+        }
         let mut params = gst::Structure::new_empty(PARAMS_NAME);
         set_common(&mut params, finding, Some(object));
+        set_region(&mut params, finding, object);
         meta.add_param(params);
     }
     if CustomMeta::from_buffer(buffer, MaskMeta::NAME).is_err()
