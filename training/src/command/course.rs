@@ -64,7 +64,7 @@ pub struct CourseArguments {
     )]
     pub crop_scale: Vec<f64>,
     /// Share of the pictures that are taken whole, squashed, instead of a random crop [default: 0; distill:
-    /// 0.4].
+    /// 0.8].
     #[arg(long, value_name = "SHARE", help_heading = "Data")]
     pub whole: Option<f64>,
     /// Change brightness and contrast of every picture by factors of up to 1 ± this [default: 0; distill: 0.3].

@@ -176,7 +176,7 @@ impl Arguments {
             epochs: 15,
             epoch_share: 1.0,
             schedule: RateSchedule::Cosine,
-            whole: 0.4,
+            whole: 0.8,
             jitter: 0.3,
         };
         let keep_decoder = init.map_or(Ok(false), has_decoder)?;
