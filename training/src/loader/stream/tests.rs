@@ -237,7 +237,9 @@ fn numbers_out_of_range_are_refused() {
     let train = |scale, ratio| Transform::Train {
         scale,
         ratio,
+        whole: 0.0,
         flip: false,
+        jitter: 0.0,
     };
     for transform in [
         train((0.0, 1.0), (1.0, 1.0)),
