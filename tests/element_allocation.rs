@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use casm::engine::{EngineDescription, Output};
+use casm::engine::{EngineDescription, LaidFrame, Output};
 use casm::{Checkpoint, Engine, PixelFormat, Result};
 use casm_tests::gst::{harness, info, mask, named, pipeline, stamp};
 use casm_tests::soak::{heap, report, slope};
@@ -84,6 +84,10 @@ impl Engine for Blobs {
         output.logits.resize(batch * self.classes, 0.5);
         Ok(())
     }
+
+    fn run_frames(&mut self, frames: &[LaidFrame<'_>], output: &mut Output) -> Result<()> {
+        self.run(frames.len(), &[], output)
+    }
 }
 
 const SIZE: (u32, u32) = (320, 240);
@@ -97,18 +101,20 @@ fn alone() -> MutexGuard<'static, ()> {
         .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// The engine under the name `blobs`.
-fn blobs() -> SharedEngine {
+/// The engine under this name; if it prepares its input, it is given frames as they are.
+fn blobs(name: &str, prepares_input: bool) -> SharedEngine {
     casm_tests::gst::init();
     let checkpoint = Checkpoint::built_in().expect("there is a built-in model");
     let header = checkpoint.header().clone();
     let engine = Blobs {
-        description: EngineDescription::default(),
+        description: EngineDescription {
+            prepares_input,
+            ..EngineDescription::default()
+        },
         classes: header.network.classes(),
         runs: 0,
     };
-    SharedEngine::register("blobs", header, Box::new(engine), 4, Duration::ZERO)
-        .expect("it computes")
+    SharedEngine::register(name, header, Box::new(engine), 4, Duration::ZERO).expect("it computes")
 }
 
 /// A frame with two regions of interest.
@@ -127,7 +133,7 @@ fn frame(number: u64) -> gst::Buffer {
 fn a_frame_allocates_next_to_nothing_after_warm_up() {
     const FRAMES: u64 = 64;
     let _machine = alone();
-    let _shared = blobs();
+    let _shared = [blobs("blobs", false), blobs("frames", true)];
     for properties in [
         &[][..],
         &[("overlay", "contour"), ("max-objects", "4")],
@@ -143,8 +149,11 @@ fn a_frame_allocates_next_to_nothing_after_warm_up() {
             ("max-objects", "4"),
             ("overlay", "box"),
         ],
+        &[("model-instance-id", "frames"), ("overlay", "box")],
+        &[("model-instance-id", "frames"), ("async-depth", "4")],
     ] {
         let mut all = vec![("model-instance-id", "blobs")];
+        // The last value is the one that holds.
         all.extend_from_slice(properties);
         let mut harness = harness(&all, &info(PixelFormat::Nv12, SIZE.0, SIZE.1));
         let mut frames = (0..2 * FRAMES).map(frame).collect::<Vec<_>>().into_iter();
@@ -176,7 +185,7 @@ fn a_frame_allocates_next_to_nothing_after_warm_up() {
 #[test]
 fn the_heap_in_use_does_not_grow() {
     let _machine = alone();
-    let _shared = blobs();
+    let _shared = blobs("blobs", false);
     let frames = casm_tests::soak::count("CASM_SOAK_STAND_IN_FRAMES", 4_000);
     for (name, properties) in [
         ("contour", "overlay=contour"),

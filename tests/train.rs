@@ -1,7 +1,7 @@
 //! `casm train` and `casm train-classifier` as a user meets them, on pictures made here.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use casm::Checkpoint;

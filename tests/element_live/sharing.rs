@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use casm_tests::engine::{POISON, register};
+use casm_tests::engine::{Behaviour, POISON, register, register_for_frames};
 use casm_tests::gst::{count, mask, named, pipeline, resident, said, stats};
 use gst::prelude::*;
+use gst_video::VideoRegionOfInterestMeta;
 
 use crate::{Playing, alone, beside, eventually, grey, small};
 
@@ -80,10 +81,19 @@ fn streams_get_equal_shares_and_together_no_less_than_one() {
 #[test]
 fn waiting_frames_of_several_streams_are_one_batch_and_each_has_its_own_result() {
     let _machine = alone();
-    let (_shared, behaviour) = register("batches", 2, 4, Duration::from_millis(500));
+    let patience = Duration::from_millis(500);
+    let (_shared, behaviour) = register("batches", 2, 4, patience);
+    share_batches("batches", &behaviour);
+    assert_eq!(behaviour.frames(), 0);
+    let (_shared, behaviour) = register_for_frames("batches-of-frames", 2, 4, patience);
+    share_batches("batches-of-frames", &behaviour);
+    assert_eq!(behaviour.frames(), 40);
+}
+
+fn share_batches(id: &'static str, behaviour: &Behaviour) {
     let threads = [40_u8, 80, 120, 200].map(|value| {
         std::thread::spawn(move || {
-            let mut harness = small(&[("model-instance-id", "batches")]);
+            let mut harness = small(&[("model-instance-id", id)]);
             for number in 0..10 {
                 let result = harness.push_and_pull(grey(number, value)).expect("a frame");
                 let mean = mask(&result).mask_mean;
@@ -107,14 +117,21 @@ fn waiting_frames_of_several_streams_are_one_batch_and_each_has_its_own_result()
 #[test]
 fn a_stream_that_fails_or_stops_leaves_the_others_alone() {
     let _machine = beside();
-    let (_shared, behaviour) = register("faults", 2, 4, Duration::from_millis(20));
-    let others: Vec<_> = (0..2).map(|_| stream("faults", "")).collect();
+    let patience = Duration::from_millis(20);
+    let (_shared, behaviour) = register("faults", 2, 4, patience);
+    fail_and_stop("faults", &behaviour);
+    let (_shared, behaviour) = register_for_frames("faults-of-frames", 2, 4, patience);
+    fail_and_stop("faults-of-frames", &behaviour);
+}
+
+fn fail_and_stop(id: &str, behaviour: &Behaviour) {
+    let others: Vec<_> = (0..2).map(|_| stream(id, "")).collect();
     for (playing, _) in &others {
         playing.set_state(gst::State::Playing).expect("it starts");
     }
     // In a batch with the others' pictures, one that cannot be computed.
     for _ in 0..5 {
-        let mut harness = small(&[("model-instance-id", "faults")]);
+        let mut harness = small(&[("model-instance-id", id)]);
         let bus = gst::Bus::new();
         harness.element().expect("it has one").set_bus(Some(&bus));
         assert!(harness.push_and_pull(grey(0, 100)).is_ok());
@@ -124,7 +141,7 @@ fn a_stream_that_fails_or_stops_leaves_the_others_alone() {
     }
     // Streams that come and go.
     for _ in 0..5 {
-        let (playing, element) = stream("faults", "async-depth=4");
+        let (playing, element) = stream(id, "async-depth=4");
         playing.set_state(gst::State::Playing).expect("it starts");
         eventually("a frame", || count(&element, "frames") > 0);
         playing.set_state(gst::State::Null).expect("it stops");
@@ -137,6 +154,48 @@ fn a_stream_that_fails_or_stops_leaves_the_others_alone() {
         playing.set_state(gst::State::Null).expect("it stops");
     }
     assert!(behaviour.batches().iter().any(|batch| *batch > 1));
+}
+
+#[test]
+fn an_engine_for_frames_has_regions_as_pixels_and_both_in_runs_of_their_own() {
+    let _machine = beside();
+    let (_shared, behaviour) = register_for_frames("kinds", 0, 3, Duration::from_millis(200));
+    let mut whole = small(&[("model-instance-id", "kinds"), ("overlay", "box")]);
+    let parts = [("roi-mode", "upstream"), ("max-objects", "2")];
+    let parts = [&parts[..], &[("model-instance-id", "kinds")]].concat();
+    let mut parts = small(&parts);
+    for number in 0..4 {
+        let mut input = grey(number, 90);
+        for x in [0, 16] {
+            let region = (x, 0, 16, 32);
+            VideoRegionOfInterestMeta::add(input.make_mut(), "half", region);
+        }
+        // Three pictures that wait for each other: one run, if they were of one kind.
+        let other = std::thread::spawn(move || {
+            let result = parts.push_and_pull(input).expect("a frame");
+            (mask(&result), parts)
+        });
+        let input = grey(number, 200);
+        let memory = |buffer: &gst::BufferRef| {
+            let map = buffer.map_readable().expect("it can be read");
+            map.as_slice().as_ptr() as usize
+        };
+        let lies_at = memory(&input);
+        let result = whole.push_and_pull(input).expect("a frame");
+        let found = mask(&result);
+        assert!((found.mask_mean - 200.0 / 255.0).abs() < 1e-4);
+        // The worker has given the buffer back: the box is drawn without a copy.
+        assert_eq!(memory(&result), lies_at);
+        let (found, back) = other.join().expect("no panic");
+        assert!((found.mask_mean - 90.0 / 255.0).abs() < 1e-4);
+        parts = back;
+    }
+    let batches = behaviour.batches();
+    assert_eq!(batches.iter().sum::<usize>(), 12);
+    // Where the frame's turn is between those of the regions, all three are alone.
+    assert!(batches.iter().all(|batch| *batch < 3), "{batches:?}");
+    assert!(batches.contains(&2), "{batches:?}");
+    assert_eq!(behaviour.frames(), 4);
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! An engine whose speed and faults a test chooses.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use casm::engine::{EngineDescription, Output};
+use casm::engine::{EngineDescription, LaidFrame, Output, prepare_pixels};
 use casm::{Checkpoint, Engine, Error, Result};
 use gstcasm::SharedEngine;
 
@@ -21,6 +21,8 @@ pub struct Behaviour {
     freed: Condvar,
     /// Pictures of each run, but for the two before the first frame.
     batches: Mutex<Vec<usize>>,
+    /// Frames that came as they are.
+    frames: AtomicUsize,
     dropped: AtomicBool,
 }
 
@@ -39,6 +41,11 @@ impl Behaviour {
     /// Pictures of each run.
     pub fn batches(&self) -> Vec<usize> {
         self.batches.lock().expect("no panic")[2..].to_vec()
+    }
+
+    /// How many frames came as they are.
+    pub fn frames(&self) -> usize {
+        self.frames.load(Ordering::SeqCst)
     }
 
     /// Whether the engine is closed.
@@ -93,6 +100,14 @@ impl Engine for ChosenEngine {
         output.logits = vec![0.0; batch * self.classes];
         Ok(())
     }
+
+    fn run_frames(&mut self, frames: &[LaidFrame<'_>], output: &mut Output) -> Result<()> {
+        let pixels = prepare_pixels(frames)?;
+        self.behaviour
+            .frames
+            .fetch_add(frames.len(), Ordering::SeqCst);
+        self.run(frames.len(), &pixels, output)
+    }
 }
 
 /// Registers such an engine under `name`; a picture takes so long.
@@ -105,6 +120,29 @@ pub fn register(
     max_batch: usize,
     batch_timeout: Duration,
 ) -> (SharedEngine, Arc<Behaviour>) {
+    register_one(name, milliseconds, max_batch, batch_timeout, false)
+}
+
+/// The same, for one that asks for frames as they are.
+///
+/// # Panics
+/// As there.
+pub fn register_for_frames(
+    name: &str,
+    milliseconds: u64,
+    max_batch: usize,
+    batch_timeout: Duration,
+) -> (SharedEngine, Arc<Behaviour>) {
+    register_one(name, milliseconds, max_batch, batch_timeout, true)
+}
+
+fn register_one(
+    name: &str,
+    milliseconds: u64,
+    max_batch: usize,
+    batch_timeout: Duration,
+    prepares_input: bool,
+) -> (SharedEngine, Arc<Behaviour>) {
     let checkpoint = Checkpoint::built_in().expect("the built-in model is valid");
     let header = checkpoint.header().clone();
     let behaviour = Arc::new(Behaviour::default());
@@ -114,6 +152,7 @@ pub fn register(
         description: EngineDescription {
             engine: "chosen".to_owned(),
             device: "cpu".to_owned(),
+            prepares_input,
             ..EngineDescription::default()
         },
         picture: size * size * 3,

@@ -219,9 +219,9 @@ fn run_alone(job: &mut Job) {
 }
 
 /// Maps one frame after the other, and computes when all are.
-fn run_frames<'a>(
+fn run_frames(
     model: &Model,
-    frames: &mut dyn Iterator<Item = &'a LaidBuffer>,
+    frames: &mut dyn Iterator<Item = &LaidBuffer>,
     mapped: Vec<LaidFrame<'_>>,
     output: &mut Output,
 ) -> Result<()> {
