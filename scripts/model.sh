@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # model.sh: trains the built-in model again, as models/README.md says. DATA: folder with the pictures and the initial
 # classifier (default ../shared/data); OUT: where the run goes (default run-model), with that of its teacher beside it
-# (OUT.teacher); SEED to change it. Killed, it goes on where it was when it is started again. 35 minutes on one core
+# (OUT.teacher); SEED to change it. Killed, it goes on where it was when it is started again. Half an hour on one core
 # that has bf16; THREADS (1) makes it faster, and other numbers in the last digits.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 casm=${CASM:-target/release/casm} data=${DATA:-../shared/data} out=${OUT:-run-model}
+out=${out%/}
 teacher=$out.teacher f0=$out.f0.safetensors
 full=("$data/imagenet-one-per-class.tar" "$data/nips2017-cc-by.tar")
 course=(--batch 32 --lr-schedule cosine --ema 0.99 --precision bf16 --threads "${THREADS:-1}" --snapshot-every 100 --keep 1
@@ -29,6 +30,10 @@ go_on() {
     fi
 }
 
+if [ -e "$out/config.json" ] && ! grep -q '"teacher"' "$out/config.json"; then
+    echo "model: $out holds another kind of run; name another folder with OUT" >&2
+    exit 2
+fi
 if [ ! -e "$f0" ]; then
     tar xf "$data/ilsvrc-val-650-dev.tar" --strip-components=1 ilsvrc-val-650/synset_words.txt -O >"$out.classes.txt"
     "$casm" import "$data/mobilenet_v2_imagenet_folded.safetensors" --classes "$out.classes.txt" -o "$f0"
@@ -36,6 +41,7 @@ fi
 go_on train "$teacher" "$data/tiny-imagenet-200.tar.gz" "${full[@]}" --weights 0.34,0.33,0.33 --crop-scale 0.5,0.35,0.35 \
     --init "$f0" --decoder-init uniform --preset casm --history-every 20 --lambda 3 --target-area 0.34 \
     --total-variation 0.002 --classifier-rate 1e-4 --epochs 6 --epoch-share 0.0763
-go_on distill "$out" "${full[@]}" --init "$teacher/model.safetensors" --classifier "$f0" --crop-scale 0.6 --epochs 9
+go_on distill "$out" "${full[@]}" --init "$teacher/model.safetensors" --classifier "$f0" --crop-scale 0.6 --whole 0.8 --jitter 0.3 \
+    --zooms 1.2,1.35 --class-weight 0.3 --classifier-rate 1e-4 --mapping-rate 1e-3 --epochs 9
 "$casm" evaluate --model "$out" --data "$data/ilsvrc-val-650-dev.tar" --resize stretch \
     --binarize quantile --binarize mean --threshold-sweep --baselines --json "$out/evaluation.json"

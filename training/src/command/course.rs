@@ -89,18 +89,18 @@ pub struct CourseArguments {
     /// Sum the gradients of so many batches for one step.
     #[arg(long, default_value_t = 1, help_heading = "Course")]
     pub accumulate: usize,
-    /// Epochs [default: 60; train-classifier: 30; --preset paper: 70].
+    /// Epochs [default: 60; distill: 15; train-classifier: 30; --preset paper: 70].
     #[arg(long, help_heading = "Course")]
     pub epochs: Option<u64>,
     /// Share of all pictures that an epoch takes. Epochs go on where the last one stopped, so with 0.2 five
-    /// of them see every picture once [default: 0.2; train-classifier: 1].
+    /// of them see every picture once [default: 0.2; distill and train-classifier: 1].
     #[arg(long, value_name = "SHARE", help_heading = "Course")]
     pub epoch_share: Option<f64>,
     /// One iteration more in an epoch, as the released code has.
     #[arg(long, help_heading = "Course")]
     pub compat: bool,
     /// Learning rates over the epochs: step:EPOCHS (a tenth after each so many), constant, cosine [default:
-    /// step:20; train-classifier: cosine; --preset paper: constant].
+    /// step:20; distill and train-classifier: cosine; --preset paper: constant].
     #[arg(long, value_name = "SCHEDULE", help_heading = "Course")]
     pub lr_schedule: Option<RateSchedule>,
     /// Number format of the passes. On NVIDIA GPUs f32 convolutions may round products to TF32.
@@ -125,7 +125,7 @@ pub struct CourseArguments {
     /// Stop after so many steps in all.
     #[arg(long, value_name = "STEPS", help_heading = "Stopping and watching")]
     pub max_steps: Option<u64>,
-    /// Stop after so many minutes; casm train --resume goes on.
+    /// Stop after so many minutes; --resume goes on.
     #[arg(long, value_name = "MINUTES", help_heading = "Stopping and watching")]
     pub max_minutes: Option<f64>,
     /// Save the run's state every so many steps [default: 500]; 0: at the beginning and end only.
@@ -296,7 +296,7 @@ impl CourseArguments {
 
 /// Defaults that differ between the commands.
 pub struct Defaults {
-    /// Epochs [default: 60; train-classifier: 30; --preset paper: 70].
+    /// Epochs.
     pub epochs: u64,
     /// Share of all pictures in an epoch.
     pub epoch_share: f64,

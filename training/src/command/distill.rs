@@ -111,13 +111,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let watch = arguments.scoring.watch(course, &config.course);
     let device = prepare(course.device, config.course.threads, course.deterministic)?;
     let teacher = config.open_teacher(device)?;
+    // What the student learns are boxes by the teacher's rule.
+    let mut header = config.course.header();
+    header.binarization = teacher.binarization();
     let Some(targets) = targets(&run, &teacher, watch.workers, device, &interrupt)? else {
         return Ok(ExitCode::from(130));
     };
     let parameters = run.parameters(device)?;
     let learner = DistillationLearner::new(&config, &parameters, teacher, targets, device)?;
     let folder = run.folder.clone();
-    let mut trainer = run.trainer(learner, config.course.header(), watch, device, device)?;
+    let mut trainer = run.trainer(learner, header, watch, device, device)?;
     go(&mut trainer, course, &interrupt, &folder)
 }
 
@@ -135,7 +138,7 @@ fn targets(
         return TargetSet::open(&path, &run.data).map(Some);
     }
     ensure!(
-        !run.folder.config().exists(),
+        !run.folder.has_snapshot(),
         "'{}' holds a run already; go on with --resume, or choose another folder with --out",
         run.folder.path().display()
     );
@@ -158,7 +161,10 @@ fn targets(
         eprintln!("casm: left before the first step; nothing to go on from");
         return Ok(None);
     }
-    let targets = targets?;
+    let (targets, rejected) = targets?;
+    for (name, reason) in rejected {
+        eprintln!("casm: the teacher cannot see '{name}': {reason}");
+    }
     std::fs::create_dir_all(run.folder.path())
         .with_context(|| format!("cannot make the folder '{}'", run.folder.path().display()))?;
     targets.save(&path)?;

@@ -38,6 +38,8 @@ pub struct StudentRates {
 pub struct Targets {
     /// `[N, 1, M, M]`, f32, in [0, 1].
     pub masks: Tensor,
+    /// `[N, 1, 1, 1]`, f32: 1, or 0 for pictures that the teacher could not see.
+    pub weights: Tensor,
     /// `[N, classes]`, f32, before the softmax.
     pub logits: Tensor,
 }
@@ -102,8 +104,9 @@ impl Student {
                     None,
                 )?,
             };
+            let weights = targets.weights.f_expand_as(&masks)?;
             let mask_loss =
-                masks.f_binary_cross_entropy(&wanted, None::<Tensor>, Reduction::Mean)?;
+                masks.f_binary_cross_entropy(&wanted, Some(&weights), Reduction::Mean)?;
             let own = saliency
                 .logits
                 .f_to_kind(Kind::Float)?

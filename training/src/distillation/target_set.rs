@@ -15,8 +15,11 @@ use crate::dataset::{Mixture, Place};
 use crate::loader::{Loader, LoaderConfig, Origin, Transform, View};
 use crate::snapshot::write_atomically;
 
-/// The tensor's name in the file.
+/// The masks' name in the file.
 const NAME: &str = "targets";
+
+/// The name of the tensor that says which pictures the teacher saw.
+const SEEN: &str = "seen";
 
 /// Pictures that the teacher sees at a time.
 const BATCH: usize = 8;
@@ -28,13 +31,16 @@ pub struct TargetSet {
     side: usize,
     /// Number of the first picture of each source.
     firsts: Vec<usize>,
-    /// Masks one after the other, 255 = marked. Nothing is marked in a picture that cannot be read.
+    /// Masks one after the other, 255 = marked.
     values: Vec<u8>,
+    /// 1 for each picture that could be read, else 0: nothing is learnt from its mask then.
+    seen: Vec<u8>,
 }
 
 impl TargetSet {
     /// Asks the teacher about every picture of `data`, whole. `precision`: number format of the passes.
     /// `after`: called after every batch with the number of pictures so far; an error from it ends all.
+    /// Pictures that cannot be read are given with the reason.
     ///
     /// # Errors
     /// No picture can be read; libtorch's; that of `after`.
@@ -44,7 +50,7 @@ impl TargetSet {
         workers: usize,
         (precision, device): (Kind, Device),
         after: &mut dyn FnMut(usize) -> anyhow::Result<()>,
-    ) -> anyhow::Result<TargetSet> {
+    ) -> anyhow::Result<(TargetSet, Vec<(String, String)>)> {
         let input = teacher.input();
         let config = LoaderConfig {
             batch: BATCH,
@@ -58,9 +64,11 @@ impl TargetSet {
         let normalisation = Normalisation::new(&input, device)?;
         let firsts = firsts(data);
         let (mut side, mut values) = (0, Vec::new());
+        let mut seen = vec![0; data.pictures()];
         let mut masks = Vec::new();
         let mut done = 0;
-        for batch in Loader::in_turn(data.clone(), config)? {
+        let mut loader = Loader::in_turn(data.clone(), config)?;
+        while let Some(batch) = loader.next() {
             let batch = batch?;
             let count = batch.classes.len();
             let pictures = normalisation.pictures(count, &batch.pixels, precision)?;
@@ -71,19 +79,22 @@ impl TargetSet {
             }
             copy_values(&targets, &mut masks)?;
             for (origin, mask) in batch.origins.iter().zip(masks.chunks_exact(side * side)) {
-                let start = number(&firsts, origin.picture) * side * side;
-                for (byte, value) in values[start..].iter_mut().zip(mask) {
+                let number = number(&firsts, origin.picture);
+                seen[number] = 1;
+                for (byte, value) in values[number * side * side..].iter_mut().zip(mask) {
                     *byte = (value * 255.0).round() as u8;
                 }
             }
             done += count;
             after(done)?;
         }
-        Ok(TargetSet {
+        let targets = TargetSet {
             side,
             firsts,
             values,
-        })
+            seen,
+        };
+        Ok((targets, loader.rejected()))
     }
 
     /// Writes it to `path`.
@@ -91,10 +102,11 @@ impl TargetSet {
     /// # Errors
     /// The file cannot be written.
     pub fn save(&self, path: &Path) -> anyhow::Result<()> {
-        let pictures = self.values.len() / (self.side * self.side).max(1);
+        let pictures = self.seen.len();
         let shape = vec![pictures, self.side, self.side];
-        let view = TensorView::new(Dtype::U8, shape, &self.values)?;
-        let bytes = serialize([(NAME, view)], None)?;
+        let masks = TensorView::new(Dtype::U8, shape, &self.values)?;
+        let seen = TensorView::new(Dtype::U8, vec![pictures], &self.seen)?;
+        let bytes = serialize([(NAME, masks), (SEEN, seen)], None)?;
         write_atomically(path, |file| file.write_all(&bytes))
             .with_context(|| format!("cannot write '{}'", path.display()))
     }
@@ -116,8 +128,13 @@ impl TargetSet {
                     tensor.shape()
                 ),
             };
-            ensure!(tensor.dtype() == Dtype::U8, "it has no bytes");
+            let seen = tensors.tensor(SEEN)?;
+            ensure!(
+                [tensor.dtype(), seen.dtype()] == [Dtype::U8; 2] && *seen.shape() == [pictures],
+                "it has no bytes, or not one a picture"
+            );
             Ok(TargetSet {
+                seen: seen.data().to_vec(),
                 side,
                 firsts: firsts(data),
                 values: tensor.data().to_vec(),
@@ -129,21 +146,24 @@ impl TargetSet {
         })
     }
 
-    /// The masks of what inputs show, `[N, 1, M, M]`, f32, in [0, 1]: bilinear in between.
+    /// The masks of what inputs show, `[N, 1, M, M]`, f32, in [0, 1], bilinear in between, and their weights
+    /// `[N, 1, 1, 1]`: 0 for pictures that the teacher could not see.
     ///
     /// # Errors
     /// libtorch's.
-    pub fn of(&self, origins: &[Origin], device: Device) -> casm::Result<Tensor> {
+    pub fn of(&self, origins: &[Origin], device: Device) -> casm::Result<(Tensor, Tensor)> {
         let length = self.side * self.side;
         let mut bytes = Vec::with_capacity(origins.len() * length);
         let mut places = Vec::with_capacity(origins.len() * 6);
+        let mut weights = Vec::with_capacity(origins.len());
         for origin in origins {
-            let start = number(&self.firsts, origin.picture) * length;
-            bytes.extend_from_slice(&self.values[start..start + length]);
+            let number = number(&self.firsts, origin.picture);
+            bytes.extend_from_slice(&self.values[number * length..(number + 1) * length]);
+            weights.push(f32::from(self.seen[number]));
             places.extend(affine(origin.view));
         }
         let (count, side) = (origins.len() as i64, self.side as i64);
-        let cut = || -> Result<Tensor, TchError> {
+        let cut = || -> Result<(Tensor, Tensor), TchError> {
             let masks = Tensor::f_from_slice(&bytes)?
                 .f_reshape([count, 1, side, side])?
                 .f_to_device(device)?
@@ -154,7 +174,10 @@ impl TargetSet {
                 .f_to_device(device)?;
             let grid = Tensor::f_affine_grid_generator(&places, [count, 1, side, side], false)?;
             // 0: bilinear; 1: beyond the edge, what is at the edge.
-            masks.f_grid_sampler(&grid, 0, 1, false)
+            let weights = Tensor::f_from_slice(&weights)?
+                .f_reshape([count, 1, 1, 1])?
+                .f_to_device(device)?;
+            Ok((masks.f_grid_sampler(&grid, 0, 1, false)?, weights))
         };
         cut().map_err(torch_error)
     }
@@ -202,13 +225,16 @@ mod tests {
             side: 4,
             firsts: vec![0, 1],
             values: [vec![0; 16], ramp].concat(),
+            seen: vec![0, 1],
         };
         let row = |view: View, source| {
             let picture = Place { source, sample: 0 };
-            let masks = set
+            let (masks, weights) = set
                 .of(&[Origin { picture, view }], Device::Cpu)
                 .expect("masks");
             assert_eq!(masks.size(), [1, 1, 4, 4]);
+            // The teacher could not see the first picture.
+            assert_eq!(weights.double_value(&[0, 0, 0, 0]), source as f64);
             [0, 1, 2, 3].map(|column| (masks.double_value(&[0, 0, 2, column]) * 255.0).round())
         };
         assert_eq!(row(View::WHOLE, 0), [0.0; 4]);

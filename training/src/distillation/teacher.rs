@@ -49,6 +49,11 @@ impl Teacher {
         })
     }
 
+    /// The rule that its boxes come from.
+    pub fn binarization(&self) -> Binarization {
+        self.binarization
+    }
+
     /// How pictures come to [`Teacher::masks`]: half as large again as the teacher's input, so that close-ups
     /// show more than the whole did.
     pub fn input(&self) -> InputConfig {

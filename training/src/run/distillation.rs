@@ -91,8 +91,10 @@ impl Learner for DistillationLearner {
         let [mut mask_loss, mut class_loss, mut mask_mean, mut accuracy] = [0.0; 4];
         for batch in batches {
             let share = batch.len() as f64 / pictures as f64;
+            let (masks, weights) = self.targets.of(&batch.origins, self.device)?;
             let targets = Targets {
-                masks: self.targets.of(&batch.origins, self.device)?,
+                masks,
+                weights,
                 logits: self.teacher.logits(&batch.pictures)?,
             };
             let lesson = self

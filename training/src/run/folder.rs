@@ -41,6 +41,13 @@ impl RunFolder {
         self.path.join("best.safetensors")
     }
 
+    /// Whether there is a snapshot to go on from, or what looks like one.
+    pub fn has_snapshot(&self) -> bool {
+        let entries = std::fs::read_dir(self.path.join("snapshots"));
+        let mut entries = entries.into_iter().flatten().flatten();
+        entries.any(|entry| entry.path().extension().is_some_and(|e| e == "safetensors"))
+    }
+
     /// What a teacher says of the run's pictures (`casm distill`).
     pub fn targets(&self) -> PathBuf {
         self.path.join("targets.safetensors")

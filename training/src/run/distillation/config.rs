@@ -98,6 +98,17 @@ impl DistillationConfig {
                 "'{}' tells {theirs} classes apart and the student {own}",
                 file.path.display()
             );
+            ensure!(
+                header.classes.is_empty() || header.classes == self.course.classes,
+                "'{}' names other classes than the student, or in another order; they cannot be learnt from it",
+                file.path.display()
+            );
+            let (theirs, own) = (&header.input, &self.course.input);
+            ensure!(
+                (theirs.mean, theirs.std) == (own.mean, own.std),
+                "'{}' wants other means and deviations of pictures than the student",
+                file.path.display()
+            );
             Ok((header, parameters))
         };
         let (header, parameters) = open(&self.teacher)?;
