@@ -39,17 +39,17 @@ impl CasmeSaliency {
     /// The frame that the base class has taken in: pushed by it, or left to the task.
     pub(super) fn generate(
         &self,
-        buffer: gst::Buffer,
+        mut buffer: gst::Buffer,
     ) -> Result<GenerateOutputSuccess, gst::FlowError> {
-        let Some(mut waiting) = self.take_in(buffer)? else {
+        // The base class does so only with what it pushes itself. Before the worker may have the frame as well:
+        // then it would be copied.
+        if self.discont.swap(false, Ordering::Relaxed) {
+            buffer.make_mut().set_flags(gst::BufferFlags::DISCONT);
+        }
+        let Some(waiting) = self.take_in(buffer)? else {
             self.discont.store(true, Ordering::Relaxed);
             return Ok(GenerateOutputSuccess::Dropped);
         };
-        // The base class does so only with what it pushes itself.
-        if self.discont.swap(false, Ordering::Relaxed) {
-            let buffer = waiting.buffer.make_mut();
-            buffer.set_flags(gst::BufferFlags::DISCONT);
-        }
         // A sink that pulls brings its own thread, and wants the frame as the answer.
         let depth = self.depth.load(Ordering::Relaxed) as usize;
         if depth == 0 || self.obj().src_pad().mode() != gst::PadMode::Push {

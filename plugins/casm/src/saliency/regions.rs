@@ -79,7 +79,7 @@ pub fn find(buffer: &gst::BufferRef, size: (u32, u32), most: usize, regions: &mu
             && !meta::is_ours(&region)
         {
             regions.push(Region {
-                kind: glib::Quark::from_str(region.roi_type()),
+                kind: meta::kind(&region),
                 id: region.id(),
                 detection: None,
                 bounding_box,
@@ -95,11 +95,14 @@ pub fn find(buffer: &gst::BufferRef, size: (u32, u32), most: usize, regions: &mu
 /// Gives a number to those regions on the buffer that have none, so that one can refer to them.
 pub fn number(buffer: &mut gst::BufferRef, regions: &mut [Region]) {
     for region in regions.iter_mut().filter(|region| region.id == 0) {
-        let kind = region.kind.as_str();
         let mut metas = buffer.iter_meta_mut::<VideoRegionOfInterestMeta>();
-        let nameless =
-            metas.find(|meta| meta.id() == 0 && meta.roi_type() == kind && covers(meta, region));
-        if let Some(mut meta) = nameless {
+        let numberless = metas.find(|meta| {
+            meta.id() == 0
+                && meta::kind(meta) == region.kind
+                && !meta::is_ours(meta)
+                && covers(meta, region)
+        });
+        if let Some(mut meta) = numberless {
             // SAFETY: it takes nothing and gives a number.
             let number = unsafe { gst::ffi::gst_util_seqnum_next() };
             // Numbers are signed here, and 0 is none.
@@ -175,5 +178,29 @@ mod tests {
             .find(|meta| meta.roi_type() == "car")
             .map(|meta| meta.id());
         assert_eq!(car, Some(regions[0].id));
+    }
+
+    #[test]
+    fn a_region_need_not_have_a_type() {
+        gst::init().expect("GStreamer starts");
+        let mut buffer = gst::Buffer::new();
+        // SAFETY: the buffer is ours alone; 0 is how a missing type is written.
+        let added = unsafe {
+            gst_video::ffi::gst_buffer_add_video_region_of_interest_meta_id(
+                buffer.make_mut().as_mut_ptr(),
+                0,
+                1,
+                2,
+                30,
+                40,
+            )
+        };
+        assert!(!added.is_null());
+        let mut regions = Vec::new();
+        find(&buffer, (100, 100), 2, &mut regions);
+        assert_eq!(regions.len(), 1);
+        assert_eq!(regions[0].kind.as_str(), "");
+        number(buffer.make_mut(), &mut regions);
+        assert!(regions[0].id != 0);
     }
 }

@@ -6,10 +6,13 @@ mod analytics;
 mod mask;
 mod transform;
 
+use std::ffi::CStr;
 use std::ops::ControlFlow;
 
 use casm_core::Object;
 use gst::buffer::BufferMetaForeachAction::{Keep, Remove};
+use gst::glib;
+use gst::glib::translate::TryFromGlib;
 use gst::meta::CustomMeta;
 use gst_video::VideoRegionOfInterestMeta;
 
@@ -77,9 +80,26 @@ impl Attacher {
     }
 }
 
+/// The type of a region of interest; that of "" where it has none, or none that is text. GStreamer allows both,
+/// and its bindings' `roi_type` must not be asked then.
+pub fn kind(region: &VideoRegionOfInterestMeta) -> glib::Quark {
+    let region: *const VideoRegionOfInterestMeta = region;
+    // SAFETY: the wrapper is transparent over the C structure, and a quark that is not 0 has a text for ever.
+    let kind = unsafe {
+        let region = &*region.cast::<gst_video::ffi::GstVideoRegionOfInterestMeta>();
+        glib::Quark::try_from_glib(region.roi_type)
+            .ok()
+            .filter(|_| {
+                let text = glib::ffi::g_quark_to_string(region.roi_type);
+                !text.is_null() && CStr::from_ptr(text).to_str().is_ok()
+            })
+    };
+    kind.unwrap_or_else(|| glib::Quark::from_str(""))
+}
+
 /// Whether a region of interest comes from an element of this kind.
 pub fn is_ours(region: &VideoRegionOfInterestMeta) -> bool {
-    region.roi_type() == ROI_TYPE || region.param(PARAMS_NAME).is_some()
+    kind(region).as_str() == ROI_TYPE || region.param(PARAMS_NAME).is_some()
 }
 
 fn attach(buffer: &mut gst::BufferRef, finding: &Finding) {
