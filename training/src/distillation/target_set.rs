@@ -68,7 +68,7 @@ impl TargetSet {
         let mut masks = Vec::new();
         let mut done = 0;
         let mut loader = Loader::in_turn(data.clone(), config)?;
-        while let Some(batch) = loader.next() {
+        for batch in loader.by_ref() {
             let batch = batch?;
             let count = batch.classes.len();
             let pictures = normalisation.pictures(count, &batch.pixels, precision)?;

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use casm_core::BoundingBox;
 use gst_analytics::prelude::*;
 use gst_analytics::{AnalyticsODMtd, AnalyticsRelationMeta, RelTypes};
+use gst_video::VideoRegionOfInterestMeta;
 
 use super::super::finding::Finding;
 use super::super::regions::Region;
@@ -49,7 +50,13 @@ pub fn add_detections(buffer: &gst::BufferRef, frame: &BoundingBox, regions: &mu
             continue;
         };
         let known = |region: &Region| region.kind == kind && region.bounding_box == bounding_box;
-        if kind == ours {
+        // What another element of this kind refined has the type of its region, and its region of interest beside it.
+        let rectangle = (found.x, found.y, found.width, found.height);
+        let mut metas = buffer.iter_meta::<VideoRegionOfInterestMeta>();
+        let refined = metas.any(|meta| {
+            meta.rect() == rectangle && super::kind(&meta) == kind && super::is_ours(&meta)
+        });
+        if kind == ours || refined {
             continue;
         }
         if let Some(region) = regions.iter_mut().find(|region| known(region)) {
