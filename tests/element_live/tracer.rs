@@ -63,6 +63,7 @@ fn the_tracer_measures_what_is_reported() {
         // What else the machine does may change in the seconds that a run takes: one of three is quiet enough.
         let mut runs = (0..3).filter_map(|_| trace(properties)).peekable();
         if runs.peek().is_none() {
+            assert_eq!(gst::version().1, 26, "only 1.26's tracer is known to hang");
             println!("skipped: the tracer of {} hangs", gst::version_string());
             continue;
         }

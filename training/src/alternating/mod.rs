@@ -41,7 +41,7 @@ use crate::optimizer;
 use crate::run::LossScale;
 use crate::thinning::{History, Judge, Place, ThinningPolicy};
 use report::Tally;
-use sum::Sum;
+pub(crate) use sum::Sum;
 
 /// Classifier, mapping and thinning set, and how they are trained.
 #[derive(Debug)]

@@ -7,14 +7,14 @@ use crate::run::LossScale;
 
 /// A weighted sum of gradients; none before the first, and none after an overflow.
 #[derive(Debug, Default)]
-pub(super) struct Sum {
-    pub(super) total: Option<Vec<Tensor>>,
+pub(crate) struct Sum {
+    pub(crate) total: Option<Vec<Tensor>>,
 }
 
 impl Sum {
     /// Takes the loss scale back. Gradients that overflowed are dropped, and the step that they were for
     /// is left out; true then.
-    pub(super) fn unscale(&mut self, scale: LossScale) -> Result<bool> {
+    pub(crate) fn unscale(&mut self, scale: LossScale) -> Result<bool> {
         let Some(total) = &mut self.total else {
             return Ok(false);
         };
@@ -26,7 +26,7 @@ impl Sum {
     }
 
     /// Adds gradients times `weight`.
-    pub(super) fn add(&mut self, gradients: Option<Vec<Tensor>>, weight: f64) -> Result<()> {
+    pub(crate) fn add(&mut self, gradients: Option<Vec<Tensor>>, weight: f64) -> Result<()> {
         let Some(gradients) = gradients else {
             return Ok(());
         };

@@ -13,7 +13,7 @@ use super::alternation::{copy_group, take_group};
 use super::ema::Ema;
 use super::learner::{Learner, State};
 use super::precision::LossScale;
-use crate::alternating::Batch;
+use crate::alternating::{Batch, Sum};
 use crate::distillation::{Lesson, Student, StudentRates, TargetSet, Targets, Teacher};
 use crate::log::StepRecord;
 use crate::snapshot::Tensors;
@@ -87,7 +87,7 @@ impl Learner for DistillationLearner {
             mapping: config.mapping_rate * factor,
         };
         let pictures: usize = batches.iter().map(Batch::len).sum();
-        let mut sum: Option<Vec<Tensor>> = None;
+        let mut sum = Sum::default();
         let [mut mask_loss, mut class_loss, mut mask_mean, mut accuracy] = [0.0; 4];
         for batch in batches {
             let share = batch.len() as f64 / pictures as f64;
@@ -102,31 +102,20 @@ impl Learner for DistillationLearner {
                 .learn(&batch.pictures, &targets, config.class_weight)?;
             let scaled = lesson.loss.f_mul_scalar(share * self.loss_scale.factor);
             let gradients = self.student.gradients(&scaled.map_err(torch_error)?)?;
-            match &mut sum {
-                None => sum = Some(gradients),
-                Some(sum) => {
-                    for (sum, gradient) in sum.iter_mut().zip(&gradients) {
-                        let _ = sum.f_add_(gradient).map_err(torch_error)?;
-                    }
-                }
-            }
+            sum.add(Some(gradients), 1.0)?;
             let number = |tensor: &Tensor| tensor.f_double_value(&[]).map_err(torch_error);
             mask_loss += share * number(&lesson.mask_loss)?;
             class_loss += share * number(&lesson.class_loss)?;
             mask_mean += share * number(&lesson.mask_mean)?;
             accuracy += share * right(&lesson, batch)?;
         }
-        let mut gradients = sum.unwrap_or_default();
-        let overflowed = self
-            .loss_scale
-            .unscale(&mut gradients)
-            .map_err(torch_error)?;
+        let overflowed = sum.unscale(self.loss_scale)?;
         self.loss_scale.update(overflowed);
         let mut norm = None;
-        if !overflowed {
+        if let Some(gradients) = &mut sum.total {
             let length = self
                 .student
-                .update(&mut gradients, rates, config.clip_gradient)?;
+                .update(gradients, rates, config.clip_gradient)?;
             norm = Some(length.f_double_value(&[]).map_err(torch_error)?);
         }
         if let Some(ema) = &mut self.ema {
