@@ -14,7 +14,7 @@ use casm_core::network::Upsample;
 use casm_core::overlay::{Overlay, OverlayMode, OverlayStyle};
 use casm_core::{Frame, FrameMut, Geometry, Localization, PixelFormat, Resize};
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
 const WIDTH: u32 = 1920;
 const HEIGHT: u32 = 1080;
@@ -143,6 +143,23 @@ fn input(criterion: &mut Criterion<CpuTime>) {
         let memory = Memory::new(format);
         let frame = memory.frame();
         let (mut builder, mut pixels) = (InputBuilder::default(), Vec::new());
+        // As after a network's pass: neither the frame nor the stage's own memory is in a cache.
+        let mut other = vec![0_u8; 64 << 20];
+        group.bench_function(format!("{format}, out of the caches"), |bencher| {
+            bencher.iter_batched(
+                || {
+                    other
+                        .iter_mut()
+                        .for_each(|byte| *byte = byte.wrapping_add(1))
+                },
+                |()| {
+                    builder
+                        .build(black_box(&frame), &geometry, &mut pixels)
+                        .expect("its own geometry");
+                },
+                BatchSize::PerIteration,
+            );
+        });
         group.bench_function(format.name(), |bencher| {
             bencher.iter(|| {
                 builder

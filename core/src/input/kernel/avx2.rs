@@ -62,6 +62,7 @@ fn add_rows(plane: Plane<'_>, from: usize, first: usize, weights: &[i16], sum: &
     for at in blocks.chain([last]) {
         let mut sums = [_mm256_setzero_si256(); 8];
         let mut offset = first * plane.stride + from + at;
+        fetch_ahead(plane, offset, weights.len());
         for pair in weights.chunks(2) {
             // An odd last row is added to itself with a weight of 0.
             let (second, next) = match pair {
@@ -169,6 +170,20 @@ fn decode<const LUMA: usize, const CHROMA: usize>(
     pixels: &mut [u8],
 ) {
     decoder.row::<LUMA, CHROMA>(yuv, pixels);
+}
+
+/// Asks for the block at `offset` of the rows that the next row of the input begins with: `taps` rows overlap by half.
+///
+/// The CPU itself looks ahead along rows and within a page of memory, which a frame's rows leave soon.
+#[inline(always)]
+pub(super) fn fetch_ahead(plane: Plane<'_>, offset: usize, taps: usize) {
+    for row in taps..taps + taps.div_ceil(2) {
+        let Some(byte) = plane.data.get(offset + row * plane.stride) else {
+            return;
+        };
+        // SAFETY: a hint about memory that exists.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast()) };
+    }
 }
 
 /// The first `SIZE` values.

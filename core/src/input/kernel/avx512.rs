@@ -8,7 +8,7 @@ use crate::frame::Plane;
 use crate::vector::Avx512;
 
 use super::super::filter::WEIGHT_BITS;
-use super::avx2::{BLOCK, chunk};
+use super::avx2::{BLOCK, chunk, fetch_ahead};
 
 impl Avx512 {
     /// See [`super::Kernel::add_rows`].
@@ -36,6 +36,7 @@ fn add_rows(plane: Plane<'_>, from: usize, first: usize, weights: &[i16], sum: &
     for at in (0..last).step_by(BLOCK).chain([last]) {
         let mut sums = [zero; 4];
         let mut offset = first * plane.stride + from + at;
+        fetch_ahead(plane, offset, weights.len());
         for pair in weights.chunks(2) {
             let (second, next) = match pair {
                 [_, second] => (*second, offset + plane.stride),
