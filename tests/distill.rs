@@ -121,6 +121,7 @@ fn bad_input_is_refused() {
     refused(&with(&["--zooms", "0"]), &["--zooms"]);
     refused(&with(&["--sharpness", "-1"]), &["--sharpness"]);
     refused(&with(&["--class-weight", "nan"]), &["--class-weight"]);
+    refused(&with(&["--squash", "0"]), &["--squash"]);
     refused(
         &with(&["--teacher", "/nowhere.safetensors"]),
         &["/nowhere.safetensors"],

@@ -7,6 +7,7 @@
 //! | loader | [`loader`] | pictures → augmented batches, in worker threads |
 //! | alternating step | [`alternating`] | batch → one update of classifier and mapping (Algorithm 1) |
 //! | distillation | [`distillation`] | batch → one update of a student that learns from a teacher's close-ups |
+//! | sharpening | [`sharpening`] | a trained network's masks → a last layer that gives them more contrast |
 //! | thinning set | [`thinning`] | classifier iterates → the set F that judges are drawn from |
 //! | optimizer | [`optimizer`] | gradients → parameters |
 //! | snapshot | [`snapshot`] | all of a run's state ↔ disk |
@@ -26,5 +27,6 @@ pub mod optimizer;
 pub mod picture;
 pub mod random;
 pub mod run;
+pub mod sharpening;
 pub mod snapshot;
 pub mod thinning;

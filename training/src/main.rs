@@ -32,6 +32,8 @@ enum Command {
     Train(Box<command::train::Arguments>),
     /// Train a student on what a trained mapping says of close-ups: tighter masks, no labels.
     Distill(Box<command::distill::Arguments>),
+    /// Bring a checkpoint's masks nearer to yes and no, with a wanted mean, without moving objects.
+    Sharpen(command::sharpen::Arguments),
     /// Train a classifier alone: the f(0) that training starts from.
     TrainClassifier(Box<command::train_classifier::Arguments>),
     /// Score a checkpoint's boxes and masks against annotated pictures.
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Import(arguments) => command::import::run(&arguments),
         Command::Train(arguments) => command::train::run(&arguments),
         Command::Distill(arguments) => command::distill::run(&arguments),
+        Command::Sharpen(arguments) => command::sharpen::run(&arguments),
         Command::TrainClassifier(arguments) => command::train_classifier::run(&arguments),
         Command::Evaluate(arguments) => command::evaluate::run(&arguments),
         Command::Confuse(arguments) => command::confuse::run(&arguments),

@@ -67,6 +67,10 @@ pub struct CourseArguments {
     /// 0.8].
     #[arg(long, value_name = "SHARE", help_heading = "Data")]
     pub whole: Option<f64>,
+    /// Squash pictures to so many pixels a side before they are cropped, so that crops are squashed, and coarse,
+    /// as whole pictures are.
+    #[arg(long, value_name = "PIXELS", help_heading = "Data")]
+    pub squash: Option<u32>,
     /// Change brightness and contrast of every picture by factors of up to 1 ± this [default: 0; distill: 0.3].
     #[arg(long, value_name = "SHARE", help_heading = "Data")]
     pub jitter: Option<f64>,
@@ -198,6 +202,7 @@ impl CourseArguments {
                 epoch_share: self.epoch_share.unwrap_or(defaults.epoch_share),
                 compat: self.compat,
                 whole: self.whole.unwrap_or(defaults.whole),
+                squash: self.squash,
                 jitter: self.jitter.unwrap_or(defaults.jitter),
                 flip: !self.no_flip,
             },

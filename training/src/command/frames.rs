@@ -1,10 +1,11 @@
 //! Pictures for commands that need no boxes: a folder, an archive, or a video's frames.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 use casm_training::evaluation::{AnnotatedSet, Location};
+use casm_training::picture::stretch;
 use tempfile::TempDir;
 
 /// File name endings of videos, in lower case.
@@ -18,6 +19,8 @@ const MOST_FRAMES: &str = "max-files=3000";
 pub struct Frames {
     /// All of them.
     pub set: AnnotatedSet,
+    /// Where they come from.
+    data: PathBuf,
     /// Of a video.
     _folder: Option<TempDir>,
 }
@@ -37,6 +40,7 @@ impl Frames {
         if !is_video || video.is_dir() {
             return Ok(Frames {
                 set: AnnotatedSet::open_any(location)?,
+                data: location.data.clone(),
                 _folder: None,
             });
         }
@@ -49,8 +53,56 @@ impl Frames {
         });
         Ok(Frames {
             set: set.with_context(|| format!("video '{}' has no frames", video.display()))?,
+            data: video.clone(),
             _folder: Some(folder),
         })
+    }
+
+    /// All pictures, squashed to `side` × `side` pixels. Those that cannot be used are named.
+    ///
+    /// # Errors
+    /// None can be used.
+    pub fn inputs(&mut self, side: u32) -> anyhow::Result<Inputs> {
+        let (mut pixels, mut count, mut problems) = (Vec::new(), 0, 0);
+        for index in 0..self.set.pictures.len() {
+            match self.set.decode(index) {
+                Ok(picture) => {
+                    pixels.extend_from_slice(stretch(&picture, side).as_raw());
+                    count += 1;
+                }
+                Err(error) => {
+                    eprintln!("casm: {error:#}");
+                    problems += 1;
+                }
+            }
+        }
+        ensure!(
+            count > 0,
+            "no picture of '{}' can be used",
+            self.data.display()
+        );
+        Ok(Inputs {
+            pixels,
+            count,
+            problems,
+        })
+    }
+}
+
+/// Pictures as a network sees them.
+pub struct Inputs {
+    /// `[count, S, S, 3]` RGB bytes.
+    pub pixels: Vec<u8>,
+    /// How many, at least one.
+    pub count: usize,
+    /// How many could not be used; each has been named.
+    pub problems: usize,
+}
+
+impl Inputs {
+    /// Bytes of one of them.
+    pub fn picture_bytes(&self) -> usize {
+        self.pixels.len() / self.count
     }
 }
 

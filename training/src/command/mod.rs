@@ -16,6 +16,7 @@ pub mod info;
 pub mod localize;
 mod pictures;
 pub mod quantize;
+pub mod sharpen;
 pub mod split_classes;
 pub mod stats;
 pub mod train;

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use casm::calibration::calibrate;
 use casm::checkpoint::{NamedTensor, Storage, serialize};
 use casm_training::evaluation::Location;
-use casm_training::picture::stretch;
 use casm_training::snapshot::write_atomically;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -50,25 +49,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         tch::set_num_threads(i32::try_from(arguments.threads).unwrap_or(i32::MAX));
     }
     let side = checkpoint.header().input.size;
-    let mut pixels: Vec<u8> = Vec::new();
-    let mut used = 0u32;
-    let mut problems = 0usize;
-    for index in 0..frames.set.pictures.len() {
-        match frames.set.decode(index) {
-            Ok(picture) => {
-                pixels.extend_from_slice(stretch(&picture, side).as_raw());
-                used += 1;
-            }
-            Err(error) => {
-                eprintln!("casm: {error:#}");
-                problems += 1;
-            }
-        }
-    }
-    let data = arguments.calibration.display();
-    ensure!(used > 0, "no picture of '{data}' can be used");
-    let progress = progress_bar(2 * u64::from(used));
-    let quantization = calibrate(&checkpoint, &pixels, &|count| progress.inc(count as u64))?;
+    let inputs = frames.inputs(side)?;
+    let (used, problems) = (inputs.count, inputs.problems);
+    let progress = progress_bar(2 * used as u64);
+    let watch = |count| progress.inc(count as u64);
+    let quantization = calibrate(&checkpoint, &inputs.pixels, &watch)?;
     progress.finish_and_clear();
 
     let mut header = checkpoint.header().clone();

@@ -5,6 +5,7 @@ use image::RgbImage;
 use rand::{Rng, RngExt};
 
 use super::View;
+use super::config::LARGEST;
 use crate::picture::{self, Region};
 
 /// How often a random crop is drawn before the centre is taken; torchvision's number.
@@ -21,6 +22,9 @@ pub enum Transform {
         ratio: (f64, f64),
         /// Probability that all of the picture is taken instead, the aspect ratio not kept; the paper's: 0.
         whole: f64,
+        /// Side in pixels that the picture is squashed to before a part is taken of it: crops of all shapes
+        /// are then as large as their share of it says, and as coarse; the paper's: none.
+        squash: Option<u32>,
         /// Whether every second picture is mirrored.
         flip: bool,
         /// How far brightness and contrast are changed, each by a factor of up to 1 ± this; the paper's: 0.
@@ -41,6 +45,7 @@ impl Transform {
         scale: (0.08, 1.0),
         ratio: (3.0 / 4.0, 4.0 / 3.0),
         whole: 0.0,
+        squash: None,
         flip: true,
         jitter: 0.0,
     };
@@ -52,9 +57,12 @@ impl Transform {
                 scale,
                 ratio,
                 whole,
+                squash,
                 flip,
                 jitter,
             } => {
+                let squashed = squash.map(|side| picture::stretch(picture, side));
+                let picture = squashed.as_ref().unwrap_or(picture);
                 // Nothing is drawn where nothing can come of it: the other draws stay what they were.
                 let region = match whole > 0.0 && random.random_bool(whole) {
                     true => Region::whole(picture),
@@ -88,9 +96,15 @@ impl Transform {
                 scale,
                 ratio,
                 whole,
+                squash,
                 jitter,
                 ..
             } => {
+                anyhow::ensure!(
+                    squash.is_none_or(|side| (1..=LARGEST).contains(&side)),
+                    "pictures are squashed to {} pixels, but it must be 1 to {LARGEST}",
+                    squash.unwrap_or_default()
+                );
                 anyhow::ensure!(
                     (0.0..1.0).contains(&jitter),
                     "the change of light is {jitter}, but must be from 0 to below 1"

@@ -141,6 +141,9 @@ pub struct DataConfig {
     /// Share of pictures that are taken whole, not cropped.
     #[serde(default)]
     pub whole: f64,
+    /// Side in pixels that pictures are squashed to before they are cropped.
+    #[serde(default)]
+    pub squash: Option<u32>,
     /// How far brightness and contrast are changed.
     #[serde(default)]
     pub jitter: f64,
@@ -240,6 +243,12 @@ impl CourseConfig {
         positive("--epoch-share", self.data.epoch_share)?;
         share("--epoch-share", self.data.epoch_share)?;
         share("--whole", self.data.whole)?;
+        if let Some(side) = self.data.squash {
+            ensure!(
+                (1..=8192).contains(&side),
+                "--squash is {side}, but must be from 1 to 8192 pixels"
+            );
+        }
         ensure!(
             (0.0..1.0).contains(&self.data.jitter),
             "--jitter is {}, but must be from 0 to below 1",

@@ -42,6 +42,7 @@ impl Feed {
                 scale: (1.0, 1.0),
                 ratio: (3.0 / 4.0, 4.0 / 3.0),
                 whole: course.data.whole,
+                squash: course.data.squash,
                 flip: course.data.flip,
                 jitter: course.data.jitter,
             },

@@ -238,6 +238,7 @@ fn numbers_out_of_range_are_refused() {
         scale,
         ratio,
         whole: 0.0,
+        squash: None,
         flip: false,
         jitter: 0.0,
     };

@@ -58,6 +58,7 @@ fn half_of_the_pictures_are_mirrored() {
         scale: (1.0, 1.0),
         ratio: (1.0, 1.0),
         whole: 0.0,
+        squash: None,
         flip,
         jitter: 0.0,
     };
@@ -83,6 +84,7 @@ fn some_pictures_are_taken_whole() {
         scale: (0.08, 0.5),
         ratio: (1.0, 1.0),
         whole: 0.4,
+        squash: None,
         flip: false,
         jitter: 0.0,
     };
@@ -93,6 +95,31 @@ fn some_pictures_are_taken_whole() {
     // Binomial: 160 with a standard deviation of 10.
     let whole = whole.count();
     assert!((120..=200).contains(&whole), "{whole}");
+}
+
+#[test]
+fn crops_of_squashed_pictures_are_squashed_too() {
+    // Left third black, right two thirds white, 6:1. In the squashed square a crop of a quarter of the area
+    // and as wide as high is half as wide as the picture and half as high; of the picture as it is, no square
+    // is that large.
+    let picture = RgbImage::from_fn(120, 20, |x, _| Rgb([if x < 40 { 0 } else { 255 }; 3]));
+    let transform = Transform::Train {
+        scale: (0.25, 0.25),
+        ratio: (1.0, 1.0),
+        whole: 0.0,
+        squash: Some(60),
+        flip: false,
+        jitter: 0.0,
+    };
+    for index in 0..20 {
+        let mut random = generator(1, Stream::Augment, 0, index);
+        let (input, view) = transform.apply(&picture, 30, &mut random);
+        assert_eq!((view.width, view.height), (0.5, 0.5));
+        // Black where the view shows the first third; the pixel at the border is mixed.
+        let black = input.pixels().filter(|pixel| pixel.0 == [0; 3]).count() as f32 / 900.0;
+        let expected = (1.0_f32 / 3.0 - view.left).clamp(0.0, 0.5) / 0.5;
+        assert!((black - expected).abs() < 0.05, "{black} of {view:?}");
+    }
 }
 
 #[test]
