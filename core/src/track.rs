@@ -4,6 +4,9 @@
 //! pixel from frame to frame, and a box with it, four times a pixel of the network's input. Two
 //! means against that: [`MaskAverage`] on the masks, hysteresis in [`Tracker`] on the boxes.
 
+#[cfg(test)]
+mod tests;
+
 use crate::localizer::Object;
 use crate::mask::{BoundingBox, Mask};
 
@@ -82,6 +85,14 @@ pub struct Tracked {
     pub bounding_box: BoundingBox,
 }
 
+/// A box as it was found.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    bounding_box: BoundingBox,
+    /// What the object is said to be.
+    kind: u32,
+}
+
 /// Follows the boxes of a stream by their overlap.
 #[derive(Debug, Clone, Default)]
 pub struct Tracker {
@@ -89,7 +100,7 @@ pub struct Tracker {
     last_id: u64,
     /// Overlap, track and box of the pairs that fit, kept for its memory, as are the next two.
     pairs: Vec<(f64, usize, usize)>,
-    boxes: Vec<BoundingBox>,
+    boxes: Vec<Seen>,
     found: Vec<Option<Tracked>>,
 }
 
@@ -97,7 +108,7 @@ pub struct Tracker {
 struct Track {
     tracked: Tracked,
     /// Its last box before hysteresis: what the next one must overlap.
-    seen: BoundingBox,
+    seen: Seen,
     /// Updates since it was seen.
     unseen: u32,
 }
@@ -111,15 +122,30 @@ impl Tracker {
     /// objects known so far pair by pair, the largest overlap first.
     pub fn update(&mut self, boxes: &[BoundingBox], options: &TrackOptions) -> Vec<Tracked> {
         self.boxes.clear();
-        self.boxes.extend_from_slice(boxes);
+        let boxes = boxes.iter().map(|&bounding_box| Seen {
+            bounding_box,
+            kind: 0,
+        });
+        self.boxes.extend(boxes);
         self.match_boxes(options);
         self.found.iter().flatten().copied().collect()
     }
 
     /// [`update`](Tracker::update) with the boxes of `objects`, which get the numbers and the held boxes.
-    pub fn follow(&mut self, objects: &mut [Object], options: &TrackOptions) {
+    ///
+    /// `kind` numbers what somebody says that an object is: a box of another kind is another object, however much
+    /// they overlap.
+    pub fn follow(
+        &mut self,
+        objects: &mut [Object],
+        kind: impl Fn(&Object) -> u32,
+        options: &TrackOptions,
+    ) {
         self.boxes.clear();
-        let boxes = objects.iter().map(|object| object.bounding_box);
+        let boxes = objects.iter().map(|object| Seen {
+            bounding_box: object.bounding_box,
+            kind: kind(object),
+        });
         self.boxes.extend(boxes);
         self.match_boxes(options);
         for (object, tracked) in objects.iter_mut().zip(self.found.iter().flatten()) {
@@ -140,8 +166,8 @@ impl Tracker {
         pairs.clear();
         for (track, known) in tracks.iter().enumerate() {
             for (index, found) in boxes.iter().enumerate() {
-                let overlap = known.seen.iou(found);
-                if overlap >= Tracker::LEAST_OVERLAP {
+                let overlap = known.seen.bounding_box.iou(&found.bounding_box);
+                if known.seen.kind == found.kind && overlap >= Tracker::LEAST_OVERLAP {
                     pairs.push((overlap, track, index));
                 }
             }
@@ -160,8 +186,9 @@ impl Tracker {
             }
             track.unseen = 0;
             track.seen = boxes[index];
-            if track.tracked.bounding_box.iou(&track.seen) < options.hysteresis {
-                track.tracked.bounding_box = track.seen;
+            let now = track.seen.bounding_box;
+            if track.tracked.bounding_box.iou(&now) < options.hysteresis {
+                track.tracked.bounding_box = now;
             }
             found[index] = Some(track.tracked);
         }
@@ -173,15 +200,15 @@ impl Tracker {
         }
     }
 
-    fn begin(&mut self, bounding_box: BoundingBox) -> Tracked {
+    fn begin(&mut self, seen: Seen) -> Tracked {
         self.last_id += 1;
         let tracked = Tracked {
             id: self.last_id,
-            bounding_box,
+            bounding_box: seen.bounding_box,
         };
         self.tracks.push(Track {
             tracked,
-            seen: bounding_box,
+            seen,
             unseen: 0,
         });
         tracked
@@ -190,104 +217,5 @@ impl Tracker {
     /// What comes next does not continue what came last; numbers go on, so that none is given twice.
     pub fn forget(&mut self) {
         self.tracks.clear();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OPTIONS: TrackOptions = TrackOptions {
-        hysteresis: 0.8,
-        patience: 2,
-    };
-
-    fn square(x: u32, side: u32) -> BoundingBox {
-        BoundingBox {
-            x,
-            y: 0,
-            width: side,
-            height: side,
-        }
-    }
-
-    fn mask(values: &[f32]) -> Mask {
-        Mask {
-            width: values.len(),
-            height: 1,
-            values: values.to_vec(),
-        }
-    }
-
-    /// By hand: 0.75 · 0.4 + 0.25 · 0.8.
-    #[test]
-    fn an_average_follows_slowly_and_begins_anew_after_a_cut() {
-        let mut average = MaskAverage::default();
-        assert_eq!(average.add(mask(&[0.4, 0.4]), 0.75).values, [0.4, 0.4]);
-        let second = average.add(mask(&[0.8, 0.4]), 0.75).values;
-        assert!((second[0] - 0.5).abs() < 1e-6 && second[1] == 0.4);
-        assert!(!average.was_cut());
-        // The average is 0.5, 0.4: 0.9 of 1.9 is no cut, 0.8 of 1.0 is one.
-        let (fits, other) = (mask(&[1.0, 0.0]), mask(&[0.0, 0.1]));
-        assert!(average.clone().add(fits, 0.75).values[0] < 0.7);
-        assert_eq!(average.add(other, 0.75).values, [0.0, 0.1]);
-        assert!(average.was_cut());
-        assert_eq!(average.add(mask(&[0.9]), 0.75).values, [0.9]);
-        assert_eq!(average.add(mask(&[0.8]), 0.0).values, [0.8]);
-        average.forget();
-        assert_eq!(average.add(mask(&[0.7]), 0.75).values, [0.7]);
-    }
-
-    /// By hand: shifted by 1 of 20 the overlap is 19 / 21 = 0.905, by 3 it is 17 / 23 = 0.739.
-    #[test]
-    fn a_box_is_held_until_it_has_moved_enough() {
-        let mut tracker = Tracker::default();
-        let mut step = |x| tracker.update(&[square(x, 20)], &OPTIONS)[0];
-        let first = step(10);
-        assert_eq!(step(11), first);
-        let moved = step(13);
-        assert_eq!((moved.id, moved.bounding_box), (first.id, square(13, 20)));
-    }
-
-    #[test]
-    fn a_slow_object_keeps_its_number_however_far_it_goes() {
-        let mut tracker = Tracker::default();
-        let options = TrackOptions {
-            hysteresis: 0.1,
-            ..OPTIONS
-        };
-        for x in 0..60 {
-            let found = tracker.update(&[square(x, 20)], &options)[0];
-            assert_eq!(found.id, 1, "{x}");
-            assert!(found.bounding_box.iou(&square(x, 20)) >= 0.1, "{x}");
-        }
-    }
-
-    #[test]
-    fn numbers_stay_with_their_boxes_whatever_the_order() {
-        let mut tracker = Tracker::default();
-        let first = tracker.update(&[square(0, 20), square(100, 20)], &OPTIONS);
-        let second = tracker.update(&[square(101, 20), square(1, 20)], &OPTIONS);
-        assert_eq!((second[0].id, second[1].id), (first[1].id, first[0].id));
-        // One object cannot be both of two boxes.
-        let third = tracker.update(&[square(0, 20), square(0, 19)], &OPTIONS);
-        assert_eq!(third[0].id, first[0].id);
-        assert!(third[1].id > 2);
-    }
-
-    #[test]
-    fn an_object_is_missed_for_a_while_and_then_forgotten() {
-        let mut tracker = Tracker::default();
-        let id = |found: Vec<Tracked>| found.first().map(|tracked| tracked.id);
-        assert_eq!(id(tracker.update(&[square(0, 20)], &OPTIONS)), Some(1));
-        assert_eq!(id(tracker.update(&[], &OPTIONS)), None);
-        assert_eq!(id(tracker.update(&[], &OPTIONS)), None);
-        assert_eq!(id(tracker.update(&[square(0, 20)], &OPTIONS)), Some(1));
-        for _ in 0..3 {
-            tracker.update(&[], &OPTIONS);
-        }
-        assert_eq!(id(tracker.update(&[square(0, 20)], &OPTIONS)), Some(2));
-        tracker.forget();
-        assert_eq!(id(tracker.update(&[square(0, 20)], &OPTIONS)), Some(3));
     }
 }

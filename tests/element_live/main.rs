@@ -9,12 +9,14 @@
 //! | [`sharing`] | several streams on one model |
 //! | [`asynchronous`] | frames that wait inside |
 //! | [`stopping`] | the asynchronous task from start to stop |
+//! | [`inside`] | what frames inside keep others from |
 //! | [`tracer`] | the core's latency tracer on the built plugin |
 //!
 //! Most use an engine whose speed and faults they choose (`casm_tests::engine`).
 
 mod asynchronous;
 mod holding;
+mod inside;
 mod late;
 mod latency;
 mod sharing;

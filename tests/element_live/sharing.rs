@@ -198,6 +198,15 @@ fn an_engine_for_frames_has_regions_as_pixels_and_both_in_runs_of_their_own() {
     assert_eq!(behaviour.frames(), 4);
 }
 
+/// Or the first frame would wait for what the engine has to prepare for frames.
+#[test]
+fn an_engine_is_prepared_with_what_it_will_be_given() {
+    let _machine = beside();
+    let (_shared, pictures) = register("prepared", 0, 1, Duration::ZERO);
+    let (_shared_too, frames) = register_for_frames("prepared frames", 0, 1, Duration::ZERO);
+    assert_eq!((pictures.prepared_with(), frames.prepared_with()), (0, 2));
+}
+
 #[test]
 fn the_model_is_there_once_and_goes_with_the_last_who_uses_it() {
     let _machine = beside();
@@ -205,7 +214,6 @@ fn the_model_is_there_once_and_goes_with_the_last_who_uses_it() {
     let streams: Vec<_> = (0..8)
         .map(|_| small(&[("model-instance-id", "once")]))
         .collect();
-    // Two pictures of zeros before the first frame, for all of them.
     assert_eq!(behaviour.batches().len(), 0);
     drop(shared);
     let mut streams = streams.into_iter();

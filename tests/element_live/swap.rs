@@ -4,11 +4,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use casm::Checkpoint;
+use casm_tests::engine::register;
 use casm_tests::gst::{buffer, centred_ball, harness, info, mask, resident, stats};
 use gst::prelude::*;
 use gst_check::Harness;
 
-use crate::beside;
+use crate::{beside, eventually};
 
 const SIZE: (u32, u32) = (160, 120);
 
@@ -19,9 +20,9 @@ fn model_file(folder: &Path, name: &str) -> String {
     path.to_str().expect("UTF-8").to_owned()
 }
 
-fn playing() -> (Harness, gst::Bus) {
+fn playing(properties: &[(&str, &str)]) -> (Harness, gst::Bus) {
     let info = info(casm::PixelFormat::Rgb, SIZE.0, SIZE.1);
-    let harness = harness(&[], &info);
+    let harness = harness(properties, &info);
     let bus = gst::Bus::new();
     harness.element().expect("it has one").set_bus(Some(&bus));
     (harness, bus)
@@ -70,7 +71,7 @@ fn until_told(harness: &mut Harness, bus: &gst::Bus, number: &mut u64) -> Told {
 fn a_model_is_loaded_aside_and_frames_have_it_when_that_is_told() {
     let _machine = beside();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (mut harness, bus) = playing();
+    let (mut harness, bus) = playing(&[]);
     let element = harness.element().expect("it has one");
     let mut number = 0;
     let path = model_file(folder.path(), "next.safetensors");
@@ -130,11 +131,31 @@ fn a_model_is_loaded_aside_and_frames_have_it_when_that_is_told() {
     assert_eq!(model(), "the built-in model");
 }
 
+/// An engine takes its time to close, for which no frame is to wait.
+#[test]
+fn the_old_model_is_closed_by_the_worker() {
+    let _machine = beside();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (_shared, behaviour) = register("closing", 0, 1, Duration::ZERO);
+    let (mut harness, bus) = playing(&[("model-instance-id", "closing")]);
+    let element = harness.element().expect("it has one");
+    element.set_property("model", model_file(folder.path(), "next.safetensors"));
+    let mut number = 0;
+    let told = until_told(&mut harness, &bus, &mut number);
+    assert_eq!(told.structure.get("ok"), Ok(true));
+    assert!(told.frames >= 1, "some had the old one");
+    // This one has the new one, so nobody needs the old one any more.
+    let input = buffer(&centred_ball(SIZE.0, SIZE.1), SIZE.0, SIZE.1, number);
+    harness.push_and_pull(input).expect("a frame");
+    eventually("the end of the engine", || behaviour.is_dropped());
+    assert_eq!(behaviour.closed_by().as_deref(), Some("casm-worker"));
+}
+
 #[test]
 fn of_several_models_set_in_a_row_the_last_one_wins() {
     let _machine = beside();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (mut harness, bus) = playing();
+    let (mut harness, bus) = playing(&[]);
     let element = harness.element().expect("it has one");
     let paths = ["1", "2", "3"].map(|name| model_file(folder.path(), name));
     for path in &paths {
@@ -156,7 +177,7 @@ fn fifty_swaps_leave_no_memory_behind() {
     let _machine = beside();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let paths = ["1", "2"].map(|name| model_file(folder.path(), name));
-    let (mut harness, bus) = playing();
+    let (mut harness, bus) = playing(&[]);
     let element = harness.element().expect("it has one");
     let mut number = 0;
     let mut swap = |count: usize| {

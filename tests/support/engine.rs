@@ -1,6 +1,6 @@
 //! An engine whose speed and faults a test chooses.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -19,11 +19,14 @@ pub struct Behaviour {
     /// While true, nothing is answered.
     hangs: Mutex<bool>,
     freed: Condvar,
-    /// Pictures of each run, but for the two before the first frame.
+    /// Pictures of each run.
     batches: Mutex<Vec<usize>>,
     /// Frames that came as they are.
     frames: AtomicUsize,
-    dropped: AtomicBool,
+    /// Frames before the first of a stream.
+    prepared_with: AtomicUsize,
+    /// The thread that has closed the engine.
+    closed_by: Mutex<Option<String>>,
 }
 
 impl Behaviour {
@@ -38,9 +41,14 @@ impl Behaviour {
         self.freed.notify_all();
     }
 
-    /// Pictures of each run.
+    /// Pictures of each run, but for those before the first frame.
     pub fn batches(&self) -> Vec<usize> {
-        self.batches.lock().expect("no panic")[2..].to_vec()
+        self.batches.lock().expect("no panic").clone()
+    }
+
+    /// How many of the pictures before the first frame were given as frames are.
+    pub fn prepared_with(&self) -> usize {
+        self.prepared_with.load(Ordering::SeqCst)
     }
 
     /// How many frames came as they are.
@@ -50,7 +58,12 @@ impl Behaviour {
 
     /// Whether the engine is closed.
     pub fn is_dropped(&self) -> bool {
-        self.dropped.load(Ordering::SeqCst)
+        self.closed_by().is_some()
+    }
+
+    /// Name of the thread that has closed the engine.
+    pub fn closed_by(&self) -> Option<String> {
+        self.closed_by.lock().expect("no panic").clone()
     }
 }
 
@@ -65,7 +78,9 @@ struct ChosenEngine {
 
 impl Drop for ChosenEngine {
     fn drop(&mut self) {
-        self.behaviour.dropped.store(true, Ordering::SeqCst);
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("nameless").to_owned();
+        *self.behaviour.closed_by.lock().expect("no panic") = Some(name);
     }
 }
 
@@ -161,5 +176,10 @@ fn register_one(
         behaviour: behaviour.clone(),
     };
     let shared = SharedEngine::register(name, header, Box::new(engine), max_batch, batch_timeout);
-    (shared.expect("it computes"), behaviour)
+    let shared = shared.expect("it computes");
+    // What it computed to prepare itself.
+    behaviour.batches.lock().expect("no panic").clear();
+    let frames = behaviour.frames.swap(0, Ordering::SeqCst);
+    behaviour.prepared_with.store(frames, Ordering::SeqCst);
+    (shared, behaviour)
 }

@@ -56,9 +56,7 @@ impl CasmeSaliency {
         }
         match event.view() {
             // What the sinks are configured with now includes what the last query was answered.
-            gst::EventView::Latency(_) => {
-                lock(&self.latency).claim();
-            }
+            gst::EventView::Latency(_) => lock(&self.latency).claim(),
             // Downstream may be linked again.
             gst::EventView::Reconfigure(_) => self.queue.relinked(),
             _ => {}
@@ -84,7 +82,7 @@ impl CasmeSaliency {
             let (live, min, max) = latency.result();
             self.live.store(live, Ordering::Relaxed);
             if live {
-                let own = lock(&self.latency).current();
+                let own = lock(&self.latency).answer();
                 let own = gst::ClockTime::try_from(own).unwrap_or(gst::ClockTime::MAX);
                 gst::debug!(CAT, imp = self, "Latency {own} on top of {min}");
                 let add = |time: gst::ClockTime| time.saturating_add(own);

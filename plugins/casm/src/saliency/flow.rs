@@ -13,11 +13,11 @@ use super::LatePolicy;
 use super::error::error_message;
 use super::frame::FrameLayout;
 use super::imp::{CAT, CasmeSaliency, lock};
-use super::intake::Inquiry;
+use super::inquiry::Inquiry;
 use super::message::{FrameTime, message_structure};
 use super::regions::RoiMode;
 use super::settings::Settings;
-use super::stats::StageTimes;
+use super::stats::{Source, StageTimes};
 
 /// A frame between the two halves of its way.
 pub struct Waiting {
@@ -74,13 +74,14 @@ impl CasmeSaliency {
         // Not the lock: the network runs meanwhile.
         let settings = lock(&self.settings).clone();
         let late = self.lateness(&buffer, &time);
-        let (due, carries, layout) = match lock(&self.intake).as_ref() {
-            Some(intake) => (intake.due(&settings), intake.has_result(), intake.layout()),
+        let prospect = match lock(&self.intake).as_mut() {
+            Some(intake) => intake.look(&buffer, &settings),
             None => return Err(gst::FlowError::Flushing),
         };
-        let layout = layout.ok_or(gst::FlowError::NotNegotiated)?;
-        let mut inquire = due;
-        if let Some(late) = late.filter(|_| due) {
+        let prospect = prospect.ok_or(gst::FlowError::NotNegotiated)?;
+        let mut inquire = prospect.due;
+        // Without an inference no frame comes late from here.
+        if let Some(late) = late.filter(|_| prospect.due && !prospect.bare) {
             match settings.late_policy {
                 LatePolicy::Block => {}
                 LatePolicy::DropFrame => {
@@ -88,7 +89,7 @@ impl CasmeSaliency {
                     self.post_qos(&buffer, &time, late);
                     return Ok(None);
                 }
-                LatePolicy::SkipInference if carries => {
+                LatePolicy::SkipInference if prospect.carries => {
                     inquire = false;
                     lock(&self.stats).count_skipped();
                     self.post_qos(&buffer, &time, late);
@@ -97,23 +98,43 @@ impl CasmeSaliency {
                 LatePolicy::SkipInference => {}
             }
         }
-        let inquiry = match lock(&self.intake).as_mut() {
-            None => return Err(gst::FlowError::Flushing),
-            Some(intake) if inquire => intake.inquire(&buffer, &settings),
-            Some(intake) => {
-                intake.reuse();
-                Ok(None)
+        let inquiry = if inquire {
+            Some(self.inquire(&buffer, &settings)?)
+        } else {
+            match lock(&self.intake).as_mut() {
+                Some(intake) => intake.reuse(),
+                None => return Err(gst::FlowError::Flushing),
             }
+            None
         };
-        let inquiry = inquiry.map_err(|error| self.fail(&error))?;
         let dress = Some(Dress {
             inquiry,
-            layout,
+            layout: prospect.layout,
             settings,
             time,
             arrived,
         });
         Ok(Some(Waiting { buffer, dress }))
+    }
+
+    /// Gives the network the frame that was looked at.
+    fn inquire(
+        &self,
+        buffer: &gst::Buffer,
+        settings: &Settings,
+    ) -> Result<Inquiry, gst::FlowError> {
+        let draft = match lock(&self.intake).as_mut() {
+            Some(intake) => intake.draft().ok_or(gst::FlowError::NotNegotiated)?,
+            None => return Err(gst::FlowError::Flushing),
+        };
+        // Not the lock: a resize takes its time, in which the task has frames to finish.
+        let prepared = draft.prepare(buffer, settings);
+        let (inquiry, desk) = prepared.map_err(|error| self.fail(&error))?;
+        match lock(&self.intake).as_mut() {
+            Some(intake) => intake.submit(&inquiry, desk),
+            None => return Err(gst::FlowError::Flushing),
+        }
+        Ok(inquiry)
     }
 
     /// The second half, in the streaming thread or in the task.
@@ -129,7 +150,11 @@ impl CasmeSaliency {
         else {
             return Ok(buffer);
         };
-        let own = inquiry.is_some();
+        let source = match &inquiry {
+            None => Source::Earlier,
+            Some(inquiry) if inquiry.parts.is_empty() => Source::NoRegion,
+            Some(_) => Source::Inference,
+        };
         let (mut times, mut looked_into, mut answered) = (StageTimes::default(), 0, arrived);
         match inquiry {
             None => lock(&self.outlet).reuse(),
@@ -165,7 +190,7 @@ impl CasmeSaliency {
         };
         let dressed = dressed.map_err(|error| self.fail(&error))?;
         if let Some(message) = dressed {
-            lock(&self.stats).count_frame(own, looked_into, &times);
+            lock(&self.stats).count_frame(source, looked_into, &times);
             if let Some(structure) = message {
                 let message = gst::message::Element::builder(structure).src(&*self.obj());
                 // May fail if nobody listens.

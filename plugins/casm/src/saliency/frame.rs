@@ -1,9 +1,11 @@
 //! GStreamer's video frames as the library's: formats, colours, strides.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use casm_core::engine::LaidFrame;
 use casm_core::frame::{ColorMatrix, ColorSpace, Plane, PlaneMut};
-use casm_core::{Error, Frame, FrameMut, PixelFormat, Result};
+use casm_core::{Error, Frame, FrameMut, Geometry, PixelFormat, Result};
 use gst_video::prelude::*;
 use gst_video::{VideoColorMatrix, VideoColorRange, VideoFrameRef, VideoInfo, VideoInterlaceMode};
 
@@ -201,6 +203,31 @@ impl FrameLayout {
             format: self.format.name(),
             reason,
         }
+    }
+}
+
+/// A frame as it is. Nobody writes into the buffer before the answer is there.
+pub struct LaidBuffer {
+    /// Holds it.
+    pub buffer: gst::Buffer,
+    /// How it lies in that.
+    pub layout: Arc<FrameLayout>,
+    /// How it lies on the network's square.
+    pub geometry: Geometry,
+}
+
+impl LaidBuffer {
+    /// Lets `work` read the frame.
+    ///
+    /// # Errors
+    /// Those of [`FrameLayout::read`].
+    pub fn read<T>(&self, work: impl FnOnce(LaidFrame<'_>) -> Result<T>) -> Result<T> {
+        self.layout.read(&self.buffer, |frame| {
+            work(LaidFrame {
+                frame: frame.clone(),
+                geometry: self.geometry,
+            })
+        })
     }
 }
 

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use casm_core::engine::{LaidFrame, Output};
-use casm_core::{Error, Geometry, Result};
+use casm_core::engine::Output;
+use casm_core::{Error, Result};
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 
-use super::frame::FrameLayout;
+use super::frame::LaidBuffer;
 use super::imp::lock;
 use super::interrupt::Signal;
 use super::model::Model;
@@ -16,37 +16,10 @@ use super::model::Model;
 /// One picture, before and after the network.
 #[derive(Default)]
 pub struct Picture {
-    /// `[S, S, 3]`, unless there is a frame.
+    /// `[S, S, 3]`, unless the engine is given the frame instead.
     pub pixels: Vec<u8>,
-    /// Instead of pixels, for an engine that prepares its input itself; given back before the answer.
-    pub frame: Option<LaidBuffer>,
     /// Mask and logits of this picture alone.
     pub output: Output,
-}
-
-/// A frame as it is. Nobody writes into the buffer before the answer is there.
-pub struct LaidBuffer {
-    /// Holds it.
-    pub buffer: gst::Buffer,
-    /// How it lies in that.
-    pub layout: Arc<FrameLayout>,
-    /// How it lies on the network's square.
-    pub geometry: Geometry,
-}
-
-impl LaidBuffer {
-    /// Lets `work` read the frame.
-    ///
-    /// # Errors
-    /// Those of [`FrameLayout::read`].
-    pub fn read<T>(&self, work: impl FnOnce(LaidFrame<'_>) -> Result<T>) -> Result<T> {
-        self.layout.read(&self.buffer, |frame| {
-            work(LaidFrame {
-                frame: frame.clone(),
-                geometry: self.geometry,
-            })
-        })
-    }
 }
 
 /// What has become of a picture.
@@ -84,6 +57,8 @@ struct Spare {
 
 /// Where an answer arrives.
 struct Mailbox {
+    /// The frame that is asked about, until the worker begins with it or nobody waits any more.
+    frame: Mutex<Option<LaidBuffer>>,
     sender: Sender<Answer>,
     receiver: Receiver<Answer>,
     /// Somebody waits, and there is no answer yet. Who ends that, ends it once.
@@ -110,30 +85,40 @@ impl Lane {
     }
 
     /// Takes back a picture that is not needed any more.
-    pub fn recycle(&self, mut picture: Picture) {
-        picture.frame = None;
+    pub fn recycle(&self, picture: Picture) {
         lock(&self.shared.spare).pictures.push(picture);
     }
 
-    /// A picture for the worker, prepared for `model`, and the ticket for its answer; `last` if it is the last one of its
-    /// frame.
-    pub fn job(&self, model: Arc<Model>, picture: Picture, last: bool) -> (Job, Ticket) {
+    /// A picture for the worker, prepared for `model`, or instead of its pixels a `frame` for an engine that prepares its
+    /// input itself; and the ticket for its answer. `last` if it is the last one of its frame.
+    pub fn job(
+        &self,
+        model: Arc<Model>,
+        picture: Picture,
+        frame: Option<LaidBuffer>,
+        last: bool,
+    ) -> (Job, Ticket) {
         let spare = lock(&self.shared.spare).mailboxes.pop();
         let mailbox = spare.unwrap_or_else(|| {
             let (sender, receiver) = bounded(1);
             Arc::new(Mailbox {
+                frame: Mutex::new(None),
                 sender,
                 receiver,
                 wanted: AtomicBool::new(false),
             })
         });
         mailbox.wanted.store(true, Ordering::SeqCst);
+        let as_is = frame.is_some();
+        *lock(&mailbox.frame) = frame;
         self.shared
             .open
             .fetch_add(usize::from(last), Ordering::Relaxed);
         let job = Job {
             model,
             picture: Some(picture),
+            as_is,
+            frame: None,
             mailbox: mailbox.clone(),
             lane: self.clone(),
             last,
@@ -161,6 +146,10 @@ pub struct Job {
     model: Arc<Model>,
     /// Until it is answered.
     picture: Option<Picture>,
+    /// Whether it goes to the engine as a frame, which is then in the mailbox until the worker begins.
+    as_is: bool,
+    /// From then on; given back before the answer.
+    frame: Option<LaidBuffer>,
     mailbox: Arc<Mailbox>,
     lane: Lane,
     last: bool,
@@ -177,8 +166,15 @@ impl Job {
         &self.model
     }
 
+    /// The worker begins with it. False if nobody waits for it any more; then it is not to be computed.
+    pub fn begin(&mut self) -> bool {
+        // Before the question: who gives up settles first and takes the frame then, so that one that is wanted has it.
+        self.frame = lock(&self.mailbox.frame).take();
+        self.is_wanted()
+    }
+
     /// Whether somebody still waits for it.
-    pub fn is_wanted(&self) -> bool {
+    fn is_wanted(&self) -> bool {
         self.mailbox.wanted.load(Ordering::SeqCst)
     }
 
@@ -187,23 +183,28 @@ impl Job {
         self.picture.as_mut()
     }
 
-    /// Its frame, if it goes to the engine as it is.
+    /// Its frame, if that goes to the engine as it is and the worker has begun, and the picture for the answer.
+    pub fn parts(&mut self) -> (Option<&LaidBuffer>, Option<&mut Picture>) {
+        (self.frame.as_ref(), self.picture.as_mut())
+    }
+
+    /// The frame of these.
     pub fn frame(&self) -> Option<&LaidBuffer> {
-        self.picture.as_ref()?.frame.as_ref()
+        self.frame.as_ref()
     }
 
     /// Whether both can be in one run: pictures of one kind for one network.
     pub fn is_alike(&self, other: &Job) -> bool {
-        Arc::ptr_eq(&self.model, &other.model) && self.frame().is_some() == other.frame().is_some()
+        Arc::ptr_eq(&self.model, &other.model) && self.as_is == other.as_is
     }
 
     /// Tells what has become of it, if that is still wanted.
     pub fn answer(&mut self, result: Result<()>, begun: Instant, ended: Instant) {
-        let Some(mut picture) = self.picture.take() else {
+        let Some(picture) = self.picture.take() else {
             return;
         };
         // First, so that the stream has its buffer for itself again and may draw in it.
-        picture.frame = None;
+        self.frame = None;
         if !self.lane.settle(&self.mailbox, self.last) {
             self.lane.recycle(picture);
             return;
@@ -232,12 +233,14 @@ impl Drop for Job {
                 engine: "casm".to_owned(),
                 reason: "its worker has ended; stop and start the element".to_owned(),
             };
+            self.begin();
             self.answer(Err(error), now, now);
         }
     }
 }
 
-/// The claim to an answer. Dropped, the picture is not computed if it has not been yet.
+/// The claim to an answer. Dropped, the picture is not computed if it has not been yet, and its frame is let go of at once
+/// if the worker has not begun with it.
 pub struct Ticket {
     /// Until the answer is there.
     mailbox: Option<Arc<Mailbox>>,
@@ -265,6 +268,9 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(mailbox) = &self.mailbox {
             self.lane.settle(mailbox, self.last);
+            let frame = lock(&mailbox.frame).take();
+            // Outside of the lock: freeing it takes its time.
+            drop(frame);
         }
     }
 }

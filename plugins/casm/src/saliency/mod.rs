@@ -8,6 +8,7 @@ mod finding;
 mod flow;
 mod frame;
 mod imp;
+mod inquiry;
 mod intake;
 mod interrupt;
 mod lane;

@@ -1,10 +1,15 @@
 //! A checkpoint at work on a device.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use casm_core::engine::{self, EngineDescription, LaidFrame, Output};
-use casm_core::{Checkpoint, Engine, EngineOptions, Error, Header, Result};
+use casm_core::frame::{ColorSpace, Plane};
+use casm_core::{
+    Checkpoint, Engine, EngineOptions, Error, Frame, Geometry, Header, PixelFormat, Resize, Result,
+};
+use crossbeam::channel::Sender;
 
 use super::imp::lock;
 
@@ -14,8 +19,31 @@ pub struct Model {
     path: String,
     origin: String,
     description: EngineDescription,
-    engine: Mutex<Box<dyn Engine>>,
+    /// Until the end.
+    engine: Mutex<Option<Box<dyn Engine>>>,
+    /// Who closes the engine; `None`: whoever drops the model.
+    closing: Option<Sender<Closing>>,
     first: Duration,
+}
+
+/// An engine that nobody uses any more.
+pub struct Closing(Box<dyn Engine>);
+
+impl Closing {
+    /// Closes it. A panic of the engine ends nothing else.
+    pub fn close(self) {
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(self.0)));
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        // The last who lets go of a model may hold locks that frames wait for, and an engine takes its time to close.
+        if let (Some(closing), Some(engine)) = (self.closing.take(), lock(&self.engine).take()) {
+            // Where nobody is left to do it, it is done here.
+            let _ = closing.send(Closing(engine));
+        }
+    }
 }
 
 impl Model {
@@ -34,26 +62,28 @@ impl Model {
 
     /// Takes an engine that is open for a checkpoint with this `header`, called `origin` in messages.
     ///
-    /// It computes one picture of zeros twice: engines prepare themselves at the first, which would hold up the first
-    /// frame, and the second tells how long an inference takes before there are any.
+    /// It computes a picture of zeros twice: engines prepare themselves at the first, which would hold up the first
+    /// frame, and the second tells how long an inference takes before there are any. One that prepares its input is given
+    /// frames of zeros then, as it will be.
     ///
     /// # Errors
     /// Those of the engine.
     pub fn new(header: Header, origin: &str, mut engine: Box<dyn Engine>) -> Result<Model> {
-        let side = header.input.size as usize;
-        let pixels = vec![0; side * side * 3];
-        let mut output = Output::default();
-        engine.run(1, &pixels, &mut output)?;
-        let begin = Instant::now();
-        engine.run(1, &pixels, &mut output)?;
+        let first = warm_up(engine.as_mut(), header.input.size)?;
         Ok(Model {
             header,
             path: String::new(),
             origin: origin.to_owned(),
             description: engine.description().clone(),
-            first: begin.elapsed(),
-            engine: Mutex::new(engine),
+            first,
+            engine: Mutex::new(Some(engine)),
+            closing: None,
         })
+    }
+
+    /// The engine is to be closed by who receives there.
+    pub fn close_in(&mut self, closing: Sender<Closing>) {
+        self.closing = Some(closing);
     }
 
     /// The checkpoint's header.
@@ -98,12 +128,49 @@ impl Model {
     }
 
     fn compute(&self, work: impl FnOnce(&mut dyn Engine) -> Result<()>) -> Result<()> {
-        let work = std::panic::AssertUnwindSafe(|| work(lock(&self.engine).as_mut()));
-        std::panic::catch_unwind(work).unwrap_or_else(|_| {
-            Err(Error::Engine {
-                engine: self.description.engine.clone(),
-                reason: "it panicked; please report this with the model and the video".to_owned(),
-            })
+        let failed = |reason: &str| Error::Engine {
+            engine: self.description.engine.clone(),
+            reason: reason.to_owned(),
+        };
+        let work = AssertUnwindSafe(|| match lock(&self.engine).as_mut() {
+            Some(engine) => work(engine.as_mut()),
+            None => Err(failed("it is closed")),
+        });
+        catch_unwind(work).unwrap_or_else(|_| {
+            Err(failed(
+                "it panicked; please report this with the model and the video",
+            ))
         })
     }
+}
+
+/// Lets an engine with an input of this `side` prepare itself the way that frames will go; how long an inference takes
+/// then.
+fn warm_up(engine: &mut dyn Engine, side: u32) -> Result<Duration> {
+    /// As most frames are.
+    const SIZE: (u32, u32) = (1920, 1080);
+    let mut output = Output::default();
+    let pixels = vec![0; side as usize * side as usize * 3];
+    engine.run(1, &pixels, &mut output)?;
+    if !engine.description().prepares_input {
+        let begin = Instant::now();
+        engine.run(1, &pixels, &mut output)?;
+        return Ok(begin.elapsed());
+    }
+    let luma = SIZE.0 as usize * SIZE.1 as usize;
+    let bytes = vec![0; luma + luma / 2];
+    let (luma, chroma) = bytes.split_at(luma);
+    let planes = [luma, chroma].map(|data| Plane {
+        data,
+        stride: SIZE.0 as usize,
+    });
+    let color = ColorSpace::default();
+    let frames = [LaidFrame {
+        frame: Frame::new(PixelFormat::Nv12, SIZE.0, SIZE.1, color, planes)?,
+        geometry: Geometry::new(Resize::Stretch, SIZE.0, SIZE.1, side),
+    }];
+    engine.run_frames(&frames, &mut output)?;
+    let begin = Instant::now();
+    engine.run_frames(&frames, &mut output)?;
+    Ok(begin.elapsed())
 }

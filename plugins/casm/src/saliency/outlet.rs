@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use casm_core::localizer::{Composition, LocalizeOptions, Postprocessing};
 use casm_core::overlay::{Overlay, OverlayMode};
 use casm_core::track::{MaskAverage, Tracker};
-use casm_core::{Error, Localization, Result};
+use casm_core::{Error, Localization, Object, Result};
+use glib::translate::IntoGlib;
 
 use super::finding::{Finding, SharedBytes};
 use super::frame::FrameLayout;
-use super::intake::{Inquiry, Part};
+use super::inquiry::{Inquiry, Part};
 use super::meta;
 use super::model::Model;
 use super::regions::{Region, RoiMode};
@@ -90,7 +91,15 @@ impl Outlet {
             return Err(error);
         }
         match settings.track_options() {
-            Some(options) => self.tracker.follow(&mut localization.objects, &options),
+            Some(options) => {
+                // Two detections of different types are two objects, though they be at one place.
+                let kind = |object: &Object| {
+                    let region = object.region.and_then(|region| regions.get(region));
+                    region.map_or(0, |region| region.kind.into_glib())
+                };
+                self.tracker
+                    .follow(&mut localization.objects, kind, &options);
+            }
             None => self.tracker.forget(),
         }
         self.last = Some(Finding {

@@ -144,7 +144,9 @@ impl Settings {
                 .nick("Region of interest mode")
                 .blurb(
                     "Where the network looks: full = at the whole frame, upstream = at each region of interest that a \
-                     detector upstream has attached (the max-objects largest), whose box it refines",
+                     detector upstream has attached (the max-objects largest), whose box it refines; our regions \
+                     have its id as parent_id, or 0 where it is only a detection of GstAnalytics. Frames without a region \
+                     have no inference and no box",
                 )
                 .mutable_playing()
                 .build(),
@@ -166,7 +168,8 @@ impl Settings {
                 .build(),
             ParamSpecBoolean::builder("tracking")
                 .nick("Tracking")
-                .blurb("Give objects numbers that stay while their boxes overlap from inference to inference (IoU above 0.3)")
+                .blurb("Give objects numbers that stay while their boxes overlap from inference to inference (IoU above 0.3), and with \
+                     roi-mode=upstream their types are the same")
                 .default_value(default.tracking)
                 .mutable_playing()
                 .build(),
@@ -186,7 +189,7 @@ impl Settings {
             ParamSpecBoxed::builder::<gst::Structure>(STATS)
                 .nick("Statistics")
                 .blurb(
-                    "frames, inferred, reused, skipped, dropped, gaps, drawn, regions, last-inference-ms, \
+                    "frames, inferred, reused, without-region, skipped, dropped, gaps, drawn, regions, last-inference-ms, \
                      mean-inference-ms and its parts mean-input-ms, mean-network-ms, mean-postprocessing-ms, \
                      mean-overlay-ms, mean-metadata-ms, latency-ms, model, engine, device, precision and threads \
                      since the last start",

@@ -78,9 +78,11 @@ impl Instance {
         Ok((instance, false))
     }
 
-    fn new(model: Model, options: EngineOptions, batching: Batching) -> Result<Instance> {
+    fn new(mut model: Model, options: EngineOptions, batching: Batching) -> Result<Instance> {
+        let worker = Worker::start(batching)?;
+        model.close_in(worker.closing());
         Ok(Instance {
-            worker: Worker::start(batching)?,
+            worker,
             model: Mutex::new(Arc::new(model)),
             options,
             streams: AtomicU64::new(0),
@@ -100,11 +102,10 @@ impl Instance {
     }
 
     /// Frames have this model from now on; those that are under way keep theirs.
-    pub fn set_model(&self, model: Model) -> Arc<Model> {
+    pub fn set_model(&self, mut model: Model) -> Arc<Model> {
+        model.close_in(self.worker.closing());
         let model = Arc::new(model);
-        let former = std::mem::replace(&mut *lock(&self.model), model.clone());
-        // Outside of the lock, because an engine takes its time to close.
-        drop(former);
+        *lock(&self.model) = model.clone();
         model
     }
 
@@ -118,7 +119,7 @@ impl Instance {
         self.worker.submit(jobs);
     }
 
-    /// Leaves the instance; the last who does ends the worker. False if that hangs.
+    /// Leaves the instance; the last who does ends the worker and closes the model. False if that hangs.
     pub fn leave(instance: Arc<Instance>) -> bool {
         Arc::into_inner(instance).is_none_or(|last| last.worker.stop(STOP_PATIENCE))
     }
@@ -127,7 +128,7 @@ impl Instance {
 /// An engine of the application's own, under a name that elements use as `model-instance-id`.
 ///
 /// Elements of that name take it instead of loading `model`, until this value is dropped and the last of them has
-/// stopped. It is how an application brings an accelerator that casm does not know, or shares an engine that it has
+/// stopped; whoever is the last waits for the engine, at most five seconds, and closes it. It is how an application brings an accelerator that casm does not know, or shares an engine that it has
 /// open already.
 ///
 /// ```no_run
@@ -138,7 +139,17 @@ impl Instance {
 /// # Ok::<(), casm_core::Error>(())
 /// ```
 pub struct SharedEngine {
-    _instance: Arc<Instance>,
+    /// Until it is dropped.
+    instance: Option<Arc<Instance>>,
+}
+
+impl Drop for SharedEngine {
+    fn drop(&mut self) {
+        // So that the engine is closed here, and not by a thread that outlives `main`.
+        if let Some(instance) = self.instance.take() {
+            Instance::leave(instance);
+        }
+    }
 }
 
 impl SharedEngine {
@@ -146,7 +157,8 @@ impl SharedEngine {
     /// same as the properties. What had the name before stays with the elements that run it.
     ///
     /// # Errors
-    /// Those of the engine, which computes two pictures of zeros here.
+    /// Those of the engine, which computes two pictures of zeros here, or one and two frames of them if it prepares its
+    /// input.
     pub fn register(
         name: &str,
         header: Header,
@@ -166,7 +178,7 @@ impl SharedEngine {
         let instance = Arc::new(Instance::new(model, EngineOptions::default(), batching)?);
         *lock(&Place::of(name).0) = Arc::downgrade(&instance);
         Ok(SharedEngine {
-            _instance: instance,
+            instance: Some(instance),
         })
     }
 }

@@ -11,6 +11,7 @@ use super::settings::precision_nick;
 pub struct Stats {
     frames: u64,
     inferred: u64,
+    without_region: u64,
     skipped: u64,
     dropped: u64,
     gaps: u64,
@@ -25,6 +26,17 @@ pub struct Stats {
     metadata: Mean,
     model: String,
     engine: EngineDescription,
+}
+
+/// Where a frame's result comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The network.
+    Inference,
+    /// A frame before it.
+    Earlier,
+    /// Nowhere: there was no region of interest to look into.
+    NoRegion,
 }
 
 /// How long the stages of one frame took; `None` where there was none.
@@ -84,11 +96,11 @@ impl Stats {
         }
     }
 
-    /// Counts a frame with a result, its own or the last one; `regions` is in how many regions of interest it was
-    /// looked for.
-    pub fn count_frame(&mut self, own: bool, regions: usize, times: &StageTimes) {
+    /// Counts a frame with a result; `regions` is in how many regions of interest it was looked for.
+    pub fn count_frame(&mut self, source: Source, regions: usize, times: &StageTimes) {
         self.frames += 1;
-        self.inferred += u64::from(own);
+        self.inferred += u64::from(source == Source::Inference);
+        self.without_region += u64::from(source == Source::NoRegion);
         self.regions += regions as u64;
         self.drawn += u64::from(times.overlay.is_some());
         if let Some(inference) = times.inference() {
@@ -132,10 +144,11 @@ impl Stats {
     ///
     /// | field | type | meaning |
     /// |---|---|---|
-    /// | `frames` | guint64 | frames with a result: `inferred` + `reused` |
-    /// | `inferred` | guint64 | of these, with a result of their own |
+    /// | `frames` | guint64 | frames with a result: `inferred` + `reused` + `without-region` |
+    /// | `inferred` | guint64 | of these, with a result of the network of their own |
     /// | `reused` | guint64 | of these, with the last result |
-    /// | `skipped` | guint64 | of these, because they were late (`late-policy=skip-inference`) |
+    /// | `without-region` | guint64 | of these, without a region of interest, in which nothing is found (`roi-mode=upstream`) |
+    /// | `skipped` | guint64 | of the reused, because they were late (`late-policy=skip-inference`) |
     /// | `dropped` | guint64 | frames that are not there any more because they were late |
     /// | `gaps` | guint64 | GAP and empty buffers, passed on without a result |
     /// | `drawn` | guint64 | frames with an overlay |
@@ -152,7 +165,8 @@ impl Stats {
         gst::Structure::builder("casm-stats")
             .field("frames", self.frames)
             .field("inferred", self.inferred)
-            .field("reused", self.frames - self.inferred)
+            .field("reused", self.frames - self.inferred - self.without_region)
+            .field("without-region", self.without_region)
             .field("skipped", self.skipped)
             .field("dropped", self.dropped)
             .field("gaps", self.gaps)

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use casm_core::engine::{LaidFrame, Output};
 use casm_core::{Error, Result};
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, select, unbounded};
 
+use super::frame::LaidBuffer;
 use super::imp::lock;
-use super::lane::{Job, LaidBuffer, Picture};
-use super::model::Model;
+use super::lane::{Job, Picture};
+use super::model::{Closing, Model};
 use super::rotation::Rotation;
 
 /// How pictures are put together.
@@ -35,6 +36,8 @@ pub struct Worker {
     inbox: Arc<Inbox>,
     /// Rung when there is something; dropped to end the thread.
     bell: Option<Sender<()>>,
+    /// Where models of this worker go at their end.
+    closing: Sender<Closing>,
     ended: Receiver<()>,
 }
 
@@ -58,7 +61,12 @@ impl Worker {
         let inbox = Arc::<Inbox>::default();
         let (bell, rung) = bounded(1);
         let (ends, ended) = bounded::<()>(0);
-        let serving = Serving(inbox.clone());
+        let (closing, closed) = unbounded();
+        let serving = Serving {
+            inbox: inbox.clone(),
+            closed,
+            _open: closing.clone(),
+        };
         std::thread::Builder::new()
             .name("casm-worker".to_owned())
             .spawn(move || {
@@ -73,6 +81,7 @@ impl Worker {
         Ok(Worker {
             inbox,
             bell: Some(bell),
+            closing,
             ended,
         })
     }
@@ -93,6 +102,11 @@ impl Worker {
         }
     }
 
+    /// Where engines go that are to be closed in the worker's thread.
+    pub fn closing(&self) -> Sender<Closing> {
+        self.closing.clone()
+    }
+
     /// Lets the worker end after what it is at, and waits so long for that. False if it has not: its thread and model
     /// are then left behind, because nothing can end a thread that hangs in a driver.
     pub fn stop(mut self, patience: Duration) -> bool {
@@ -105,12 +119,17 @@ impl Worker {
 }
 
 /// The thread's end of the inbox.
-struct Serving(Arc<Inbox>);
+struct Serving {
+    inbox: Arc<Inbox>,
+    closed: Receiver<Closing>,
+    /// So that the channel has an end that sends as long as the thread lives.
+    _open: Sender<Closing>,
+}
 
 impl Drop for Serving {
     fn drop(&mut self) {
         let left = {
-            let mut delivered = lock(&self.0.0);
+            let mut delivered = lock(&self.inbox.0);
             delivered.closed = true;
             std::mem::take(&mut delivered.jobs)
         };
@@ -123,12 +142,21 @@ impl Serving {
         let mut waiting = Rotation::default();
         let (mut batch, mut bench) = (Vec::new(), Bench::default());
         loop {
+            // One between two batches, because frames wait for it.
+            if let Ok(engine) = self.closed.try_recv() {
+                engine.close();
+            }
             self.take_in(&mut waiting);
             if waiting.is_empty() {
-                match rung.recv() {
-                    Ok(()) => continue,
-                    Err(_) => return,
+                select! {
+                    recv(self.closed) -> engine => if let Ok(engine) = engine {
+                        engine.close();
+                    },
+                    recv(rung) -> bell => if bell.is_err() {
+                        return;
+                    },
                 }
+                continue;
             }
             let deadline = Instant::now() + batching.patience;
             while waiting.len() < batching.most && rung.recv_deadline(deadline).is_ok() {
@@ -137,14 +165,14 @@ impl Serving {
             // All that is there, so that everyone's turn is seen.
             self.take_in(&mut waiting);
             waiting.take(batching.most.max(1), &mut batch, Job::is_alike);
-            batch.retain(Job::is_wanted);
+            batch.retain_mut(Job::begin);
             bench.run(&mut batch);
             batch.clear();
         }
     }
 
     fn take_in(&self, waiting: &mut Rotation<Job>) {
-        for job in lock(&self.0.0).jobs.drain(..) {
+        for job in lock(&self.inbox.0).jobs.drain(..) {
             waiting.add(job.stream(), job);
         }
     }
@@ -203,16 +231,12 @@ impl Bench {
 
 fn run_alone(job: &mut Job) {
     let (begun, model) = (Instant::now(), job.model().clone());
-    let Some(picture) = job.picture() else {
+    let (frame, Some(picture)) = job.parts() else {
         return;
     };
-    let Picture {
-        pixels,
-        frame,
-        output,
-    } = picture;
+    let Picture { pixels, output } = picture;
     let result = match frame {
-        Some(_) => run_frames(&model, &mut frame.iter(), Vec::new(), output),
+        Some(_) => run_frames(&model, &mut frame.into_iter(), Vec::new(), output),
         None => model.run(1, pixels, output),
     };
     job.answer(result, begun, Instant::now());

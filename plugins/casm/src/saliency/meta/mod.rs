@@ -41,7 +41,7 @@ pub const ROI_TYPE: &str = "salient-object";
 /// | `age` | guint | frames since that one; 0 = this very frame |
 /// | `reference-width`, `reference-height` | guint | size of the frame to which the box belonged |
 /// | `region-type` | string | with `roi-mode=upstream`: type of the region of interest that the object was found in |
-/// | `parent-id` | gint | with `region-type`: its `id`, which is the `parent_id` of this region; not in frames that carry an earlier result |
+/// | `parent-id` | gint | with `region-type`: its `id`, which is the `parent_id` of this region; not in frames that carry an earlier result, nor where it is only a detection of GstAnalytics, which has no such number: `parent_id` is 0 there, and our detection has the relation `IS_PART_OF` to that one |
 /// | `top-class` | gint | most probable class of the frame, if the model has classes |
 /// | `top-class-probability` | gdouble | its probability, with `top-class` |
 /// | `top-class-name` | string | its name, if the model names its classes |
