@@ -14,7 +14,7 @@ use casm::{Checkpoint, Engine, PixelFormat, Result};
 use casm_tests::gst::{harness, info, mask, named, pipeline, stamp};
 use casm_tests::soak::{heap, report, slope};
 use gst::prelude::*;
-use gst_video::VideoRegionOfInterestMeta;
+use gst_video::{VideoOverlayCompositionMeta, VideoRegionOfInterestMeta};
 use gstcasm::SharedEngine;
 
 static COUNTS: AtomicBool = AtomicBool::new(false);
@@ -150,12 +150,22 @@ fn a_frame_allocates_next_to_nothing_after_warm_up() {
             ("overlay", "box"),
         ],
         &[("model-instance-id", "frames"), ("overlay", "box")],
+        // Beside the pixels: see below.
+        &[("overlay", "heatmap"), ("overlay-opacity", "0.5")],
+        &[
+            ("overlay", "box"),
+            ("overlay-opacity", "0.5"),
+            ("max-objects", "4"),
+        ],
         &[("model-instance-id", "frames"), ("async-depth", "4")],
     ] {
         let mut all = vec![("model-instance-id", "blobs")];
         // The last value is the one that holds.
         all.extend_from_slice(properties);
         let mut harness = harness(&all, &info(PixelFormat::Nv12, SIZE.0, SIZE.1));
+        if properties.contains(&("overlay-opacity", "0.5")) {
+            harness.add_propose_allocation_meta(VideoOverlayCompositionMeta::meta_api(), None);
+        }
         let mut frames = (0..2 * FRAMES).map(frame).collect::<Vec<_>>().into_iter();
         let mut objects = 0;
         for input in frames.by_ref().take(FRAMES as usize) {

@@ -2,6 +2,7 @@
 
 use glib::prelude::*;
 
+mod composition;
 mod error;
 mod events;
 mod finding;
@@ -17,6 +18,7 @@ mod life;
 mod message;
 mod meta;
 mod model;
+mod negotiation;
 mod outlet;
 mod properties;
 mod qos;
