@@ -134,6 +134,33 @@ impl CasmeSaliency {
         while let Some(index) = query.find_allocation_meta::<VideoCropMeta>() {
             query.remove_nth_allocation_meta(index);
         }
+        self.ask_for_buffers(query);
+    }
+
+    /// With `async-depth`, asks for as many buffers more as wait inside and at the door: a camera has few, and needs
+    /// some of them to go on.
+    fn ask_for_buffers(&self, query: &mut Allocation) {
+        let held = match self.depth.load(Ordering::Relaxed) {
+            0 => return,
+            depth => depth + 1,
+        };
+        let pools: Vec<_> = query.allocation_pools().collect();
+        for (index, (pool, size, min, max)) in (0..).zip(&pools) {
+            let more = min.saturating_add(held);
+            // A pool that cannot grow is used as far as it goes.
+            let min = if *max == 0 { more } else { more.min(*max) };
+            query.set_nth_allocation_pool(index, pool.as_ref(), *size, min, *max);
+        }
+        if !pools.is_empty() {
+            return;
+        }
+        let size = match query.get() {
+            (Some(caps), true) => VideoInfo::from_caps(caps).map(|info| info.size()),
+            _ => return,
+        };
+        if let Ok(Ok(size)) = size.map(u32::try_from) {
+            query.add_allocation_pool(gst::BufferPool::NONE, size, held, 0);
+        }
     }
 
     /// Finds out where overlays go from the next frame on, if something has changed since that was known. In the streaming
