@@ -7,6 +7,7 @@
 //! | [`metadata`] | what survives downstream |
 //! | [`stable`] | several objects, smoothing, hysteresis, numbers |
 //! | [`regions`] | boxes of detectors upstream, refined |
+//! | [`streams`] | masks and overlays as streams of their own |
 //! | [`reports`] | messages, counters, memory |
 
 mod flow;
@@ -15,6 +16,7 @@ mod regions;
 mod reports;
 mod reuse;
 mod stable;
+mod streams;
 
 use casm::PixelFormat;
 use casm_tests::gst::{ball, buffer, harness, info, mask};

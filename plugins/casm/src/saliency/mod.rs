@@ -46,7 +46,7 @@ glib::wrapper! {
         @extends gst_base::BaseTransform, gst::Element, gst::Object;
 }
 
-/// What is drawn into the frame: the values of the property `overlay`.
+/// What is drawn: the values of the property `overlay`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[enum_type(name = "GstCasmeSaliencyOverlay")]
 pub enum Overlay {
