@@ -4,11 +4,11 @@ use crate::frame::{FrameMut, PixelFormat};
 
 use super::area::Area;
 use super::palette::{Ink, Palette};
+use super::patch::Sheet;
 
 /// What to draw on, and what may be drawn where.
 pub(super) struct Canvas<'a, 'frame> {
     target: Target<'a, 'frame>,
-    palette: Palette,
     drawable: Area,
     line_width: usize,
     /// Mean levels of the blocks of pixels that share U and V.
@@ -17,12 +17,8 @@ pub(super) struct Canvas<'a, 'frame> {
 
 /// The bytes that are changed.
 enum Target<'a, 'frame> {
-    Frame(&'a mut FrameMut<'frame>),
-    /// Transparent so far, a part of what may be drawn on.
-    Patch {
-        area: Area,
-        pixels: &'a mut [u8],
-    },
+    Frame(&'a mut FrameMut<'frame>, Palette),
+    Sheet(Sheet<'a>),
 }
 
 impl<'a, 'frame> Canvas<'a, 'frame> {
@@ -36,26 +32,22 @@ impl<'a, 'frame> Canvas<'a, 'frame> {
     ) -> Canvas<'a, 'frame> {
         Canvas {
             line_width: line_width(frame.width(), frame.height()),
-            target: Target::Frame(frame),
-            palette,
+            target: Target::Frame(frame, palette),
             drawable,
             blocks,
         }
     }
 
-    /// Pixels beside a frame of this `size` (width, height): those of `area`, a part of what is `drawable`, as
-    /// [`super::Patch`] has them. The palette is one of [`PATCH_FORMAT`].
+    /// Pixels beside a frame of this `size` (width, height).
     pub(super) fn beside(
         size: (u32, u32),
-        (area, pixels): (Area, &'a mut [u8]),
-        palette: Palette,
+        sheet: Sheet<'a>,
         drawable: Area,
         blocks: &'a mut Vec<u8>,
     ) -> Canvas<'a, 'frame> {
         Canvas {
             line_width: line_width(size.0, size.1),
-            target: Target::Patch { area, pixels },
-            palette,
+            target: Target::Sheet(sheet),
             drawable,
             blocks,
         }
@@ -69,8 +61,8 @@ impl<'a, 'frame> Canvas<'a, 'frame> {
     /// The part of that which is there.
     pub(super) fn extent(&self) -> Area {
         match &self.target {
-            Target::Frame(_) => self.drawable.clone(),
-            Target::Patch { area, .. } => area.clone(),
+            Target::Frame(..) => self.drawable.clone(),
+            Target::Sheet(sheet) => sheet.area.clone(),
         }
     }
 
@@ -105,18 +97,12 @@ impl<'a, 'frame> Canvas<'a, 'frame> {
 
     #[inline(always)]
     fn paint_plain(&mut self, (x, y): (usize, usize), upper: &[u8], lower: &[u8]) {
-        let Canvas {
-            target,
-            palette,
-            blocks,
-            ..
-        } = self;
-        let frame = match target {
-            Target::Frame(frame) => frame,
-            Target::Patch { area, pixels } => {
-                for (y, levels) in [(y, upper), (y + 1, lower)] {
-                    cover(pixels, area, (x, y), levels, palette);
-                }
+        let Canvas { target, blocks, .. } = self;
+        let (frame, palette) = match target {
+            Target::Frame(frame, palette) => (frame, palette),
+            Target::Sheet(sheet) => {
+                sheet.paint((x, y), upper);
+                sheet.paint((x, y + 1), lower);
                 return;
             }
         };
@@ -154,39 +140,6 @@ impl<'a, 'frame> Canvas<'a, 'frame> {
 /// Width of lines in a frame of this size: visible on a small one, 8 pixels at 1080p.
 pub(super) fn line_width(width: u32, height: u32) -> usize {
     (width.min(height) as usize / 130).max(2)
-}
-
-/// The order of the places of a patch's inks.
-pub(super) const PATCH_FORMAT: PixelFormat = PixelFormat::Bgra;
-
-/// Lays the ink of each level over a row of a patch, as far as it holds that.
-#[inline(always)]
-fn cover(pixels: &mut [u8], area: &Area, (x, y): (usize, usize), levels: &[u8], palette: &Palette) {
-    let row = Area {
-        columns: x..x + levels.len(),
-        rows: y..y + 1,
-    }
-    .intersection(area);
-    if row.is_empty() {
-        return;
-    }
-    let start = (y - area.rows.start) * area.columns.len() + row.columns.start - area.columns.start;
-    let (pixels, _) = pixels[start * 4..].as_chunks_mut::<4>();
-    for (pixel, &level) in pixels
-        .iter_mut()
-        .zip(&levels[row.columns.start - x..row.columns.end - x])
-    {
-        let [blue, green, red, _] = *palette.ink(level);
-        let share = (blue >> 8) as u8;
-        if share == 0 {
-            continue;
-        }
-        // What lies over the same colour twice hides the more; different ones never meet in a patch.
-        let [alpha, ..] = u32::from_ne_bytes(*pixel).to_be_bytes();
-        let alpha = mixed(alpha, u8::MAX, share);
-        let places = [alpha, red as u8, green as u8, blue as u8];
-        *pixel = u32::from_be_bytes(places).to_ne_bytes();
-    }
 }
 
 /// Pixels, or pairs of them, whose inks are looked up before they are mixed in: the one goes pixel by pixel, the

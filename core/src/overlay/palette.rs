@@ -28,6 +28,16 @@ impl Palette {
         }
     }
 
+    /// The words of a [`super::Patch`], one for every level: that of a share of 0 is 0.
+    pub(super) fn words(style: &OverlayStyle) -> [u32; 256] {
+        let palette = Palette::new(PixelFormat::Argb, ColorSpace::default(), style);
+        palette.inks.map(|[_, red, green, blue]| {
+            let alpha = (red >> 8) as u8;
+            let word = u32::from_be_bytes([alpha, red as u8, green as u8, blue as u8]);
+            if alpha == 0 { 0 } else { word }
+        })
+    }
+
     /// One colour, whose share grows with the level up to `opacity`.
     fn tint(format: PixelFormat, space: ColorSpace, color: [u8; 3], opacity: f32) -> Palette {
         Palette::of(format, space, |level| (color, opacity * level))

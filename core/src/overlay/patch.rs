@@ -1,14 +1,13 @@
 //! An overlay beside the frame: rectangles that whoever shows the frame lays over it.
 
 use crate::error::{Error, Result};
-use crate::frame::ColorSpace;
 use crate::geometry::Geometry;
 use crate::localizer::Localization;
 use crate::mask::{BoundingBox, Mask};
 
 use super::area::Area;
 use super::outline::{contour_area, grown, sides};
-use super::paint::{Canvas, PATCH_FORMAT, line_width};
+use super::paint::{Canvas, line_width};
 use super::palette::Palette;
 use super::{Item, Overlay, OverlayMode, OverlayStyle, items, level};
 
@@ -21,6 +20,37 @@ pub struct Patch {
     /// the bytes blue, green, red, alpha. Alpha is the share of the colour, from which the frame keeps the rest;
     /// colours are not multiplied by it.
     pub pixels: Vec<u8>,
+}
+
+/// The pixels of a [`Patch`], to be painted once each.
+pub(super) struct Sheet<'a> {
+    /// A part of what may be drawn on.
+    pub(super) area: Area,
+    pub(super) pixels: &'a mut [u8],
+    /// For each level.
+    pub(super) words: &'a [u32; 256],
+}
+
+impl Sheet<'_> {
+    /// Paints a row of levels from (`x`, `y`) on, as far as it is on the sheet.
+    #[inline(always)]
+    pub(super) fn paint(&mut self, (x, y): (usize, usize), levels: &[u8]) {
+        let row = Area {
+            columns: x..x + levels.len(),
+            rows: y..y + 1,
+        }
+        .intersection(&self.area);
+        if row.is_empty() {
+            return;
+        }
+        let (top, left) = (self.area.rows.start, self.area.columns.start);
+        let start = (y - top) * self.area.columns.len() + row.columns.start - left;
+        let (pixels, _) = self.pixels[start * 4..].as_chunks_mut::<4>();
+        let levels = &levels[row.columns.start - x..row.columns.end - x];
+        for (pixel, &level) in pixels.iter_mut().zip(levels) {
+            *pixel = self.words[usize::from(level)].to_ne_bytes();
+        }
+    }
 }
 
 impl Overlay {
@@ -49,23 +79,32 @@ impl Overlay {
         check_geometry(geometry)?;
         let drawable = Area::seen(geometry);
         let size = (geometry.frame_width, geometry.frame_height);
-        let palette = Palette::new(PATCH_FORMAT, ColorSpace::default(), style);
+        let words = Palette::words(style);
         let mut blocks = std::mem::take(&mut self.blocks);
         let mut render = |item: Item<'_>| {
             item.check()?;
-            for area in extents(&item, &palette, geometry, &drawable) {
+            for area in extents(&item, words[0] == 0, geometry, &drawable) {
                 if area.is_empty() {
                     continue;
                 }
                 let mut pixels = spare();
-                pixels.clear();
                 pixels.resize(area.columns.len() * area.rows.len() * 4, 0);
-                let place = (area.clone(), &mut pixels[..]);
-                let mut canvas =
-                    Canvas::beside(size, place, palette.clone(), drawable.clone(), &mut blocks);
-                self.draw_item(&mut canvas, item.clone(), geometry)?;
+                let bounding_box = BoundingBox::from(&area);
+                match item {
+                    // All of it is line.
+                    Item::Rim(_) => fill(&mut pixels, words[255]),
+                    Item::Mask(_) | Item::Contour(_) => {
+                        let sheet = Sheet {
+                            area,
+                            pixels: &mut pixels,
+                            words: &words,
+                        };
+                        let mut canvas = Canvas::beside(size, sheet, drawable.clone(), &mut blocks);
+                        self.draw_item(&mut canvas, item.clone(), geometry)?;
+                    }
+                }
                 patches.push(Patch {
-                    area: BoundingBox::from(&area),
+                    area: bounding_box,
                     pixels,
                 });
             }
@@ -77,8 +116,14 @@ impl Overlay {
     }
 }
 
-/// Where an item has pixels; some areas may be empty.
-fn extents(item: &Item<'_>, palette: &Palette, geometry: &Geometry, drawable: &Area) -> [Area; 4] {
+fn fill(pixels: &mut [u8], word: u32) {
+    for pixel in pixels.as_chunks_mut::<4>().0 {
+        *pixel = word.to_ne_bytes();
+    }
+}
+
+/// Where an item has pixels, if level 0 is `clear`; some areas may be empty.
+fn extents(item: &Item<'_>, clear: bool, geometry: &Geometry, drawable: &Area) -> [Area; 4] {
     let none = || Area {
         columns: 0..0,
         rows: 0..0,
@@ -88,7 +133,7 @@ fn extents(item: &Item<'_>, palette: &Palette, geometry: &Geometry, drawable: &A
             let thickness = line_width(geometry.frame_width, geometry.frame_height);
             return sides(&shape.intersection(drawable), thickness);
         }
-        Item::Mask(mask) if palette.is_clear() => marked(mask, geometry).intersection(drawable),
+        Item::Mask(mask) if clear => marked(mask, geometry).intersection(drawable),
         Item::Mask(_) => drawable.clone(),
         Item::Contour(component) => contour_area(component, geometry, drawable),
     };
@@ -103,7 +148,10 @@ fn marked(mask: &Mask, geometry: &Geometry) -> Area {
         let Some(first) = columns.next() else {
             continue;
         };
-        (left, right) = (left.min(first), right.max(columns.last().unwrap_or(first)));
+        (left, right) = (
+            left.min(first),
+            right.max(columns.next_back().unwrap_or(first)),
+        );
         (top, bottom) = (top.min(y), y);
     }
     if left > right {
@@ -131,7 +179,7 @@ fn check_geometry(geometry: &Geometry) -> Result<()> {
     Err(Error::Frame {
         width,
         height,
-        format: PATCH_FORMAT.name(),
+        format: "ARGB",
         reason: "nothing can be laid over an empty frame".to_owned(),
     })
 }

@@ -16,7 +16,7 @@ const SIZES: [(u32, u32); 7] = [
 fn rendered(localization: &Localization, geometry: &Geometry, style: &OverlayStyle) -> Vec<Patch> {
     let mut patches = Vec::new();
     // Memory with something in it.
-    let spare = || vec![7; 99];
+    let spare = || vec![7; 1 << 16];
     Overlay::default()
         .render(localization, geometry, style, spare, &mut patches)
         .unwrap();
