@@ -12,7 +12,6 @@ use gst_video::{
 };
 
 const OVERLAYS: [&str; 5] = ["box", "mask", "heatmap", "contour", "grey"];
-/// Sides are even, so that converters agree about colours at the edges.
 const SIZE: (u32, u32) = (324, 242);
 
 /// An element before a sink that shows overlays.
@@ -73,7 +72,6 @@ fn brightness(format: PixelFormat, bytes: &[u8]) -> Vec<u8> {
 fn who_shows_overlays_gets_them_beside_pixels_that_nobody_has_touched() {
     let (width, height) = SIZE;
     let rgb = buffer(&centred_ball(width, height), width, height, 0);
-    // All elements here share one model, which is loaded once.
     let properties = [("overlay", "box"), ("model-instance-id", "beside")];
     let _keeper = harness(&properties, &info(PixelFormat::Rgb, width, height));
     for format in PixelFormat::ALL {
@@ -89,6 +87,7 @@ fn who_shows_overlays_gets_them_beside_pixels_that_nobody_has_touched() {
             .build()
             .expect("a valid size");
         let before = bytes(&frame);
+        // The frame has a second reference all the time.
         let address = frame.map_readable().expect("system memory").as_ptr();
         let (mut beside, mut within) = (shown(&properties, &info), harness(&properties, &info));
         for (number, overlay) in OVERLAYS.into_iter().enumerate() {
@@ -97,7 +96,6 @@ fn who_shows_overlays_gets_them_beside_pixels_that_nobody_has_touched() {
                 let element = harness.element().expect("it has one");
                 element.set_property_from_str("overlay", overlay);
             }
-            // The frame has a second reference all the time.
             let result = beside.push_and_pull(frame.clone()).expect("a frame");
             let drawn = within.push_and_pull(frame.clone()).expect("a frame");
             let first = number == 0;

@@ -107,7 +107,7 @@ impl Overlay {
         }
         let palette = Palette::new(frame.format(), frame.color(), style);
         let mut blocks = std::mem::take(&mut self.blocks);
-        let mut canvas = Canvas::new(frame, palette, drawable, &mut blocks);
+        let mut canvas = Canvas::new(frame, &palette, drawable, &mut blocks);
         let drawn = items(localization, style.mode)
             .try_for_each(|item| self.draw_item(&mut canvas, item, geometry));
         self.blocks = blocks;

@@ -17,7 +17,7 @@ pub(super) struct Canvas<'a, 'frame> {
 
 /// The bytes that are changed.
 enum Target<'a, 'frame> {
-    Frame(&'a mut FrameMut<'frame>, Palette),
+    Frame(&'a mut FrameMut<'frame>, &'a Palette),
     Sheet(Sheet<'a>),
 }
 
@@ -26,7 +26,7 @@ impl<'a, 'frame> Canvas<'a, 'frame> {
     /// and colour space, `blocks` is a buffer.
     pub(super) fn new(
         frame: &'a mut FrameMut<'frame>,
-        palette: Palette,
+        palette: &'a Palette,
         drawable: Area,
         blocks: &'a mut Vec<u8>,
     ) -> Canvas<'a, 'frame> {
