@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use casm::engine::{EngineDescription, LaidFrame, Output};
 use casm::{Checkpoint, Engine, PixelFormat, Result};
+use casm_tests::composition::show_overlays;
 use casm_tests::gst::{harness, info, mask, named, pipeline, stamp};
 use casm_tests::soak::{heap, report, slope};
 use gst::prelude::*;
@@ -150,12 +151,18 @@ fn a_frame_allocates_next_to_nothing_after_warm_up() {
             ("overlay", "box"),
         ],
         &[("model-instance-id", "frames"), ("overlay", "box")],
+        // Beside the pixels: see below. A rectangle has 200 bytes of the bindings' own, a box four rectangles.
+        &[("overlay", "heatmap"), ("overlay-opacity", "0.5")],
+        &[("overlay", "box"), ("overlay-opacity", "0.5")],
         &[("model-instance-id", "frames"), ("async-depth", "4")],
     ] {
         let mut all = vec![("model-instance-id", "blobs")];
         // The last value is the one that holds.
         all.extend_from_slice(properties);
         let mut harness = harness(&all, &info(PixelFormat::Nv12, SIZE.0, SIZE.1));
+        if properties.contains(&("overlay-opacity", "0.5")) {
+            show_overlays(&harness);
+        }
         let mut frames = (0..2 * FRAMES).map(frame).collect::<Vec<_>>().into_iter();
         let mut objects = 0;
         for input in frames.by_ref().take(FRAMES as usize) {

@@ -11,7 +11,7 @@ use casm_core::input::InputBuilder;
 use casm_core::localizer::{LocalizeOptions, Postprocessing};
 use casm_core::mask::{Binarization, Mask};
 use casm_core::network::Upsample;
-use casm_core::overlay::{Overlay, OverlayMode, OverlayStyle};
+use casm_core::overlay::{Overlay, OverlayMode, OverlayStyle, Patch};
 use casm_core::{Frame, FrameMut, Geometry, Localization, PixelFormat, Resize};
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -215,6 +215,35 @@ fn overlay(criterion: &mut Criterion<CpuTime>) {
     }
 }
 
+fn overlay_beside(criterion: &mut Criterion<CpuTime>) {
+    let mut group = criterion.benchmark_group("overlay beside");
+    let geometry = Geometry::new(Resize::Stretch, WIDTH, HEIGHT, SIZE);
+    let mask = coarse_mask().upsample(4, Upsample::Bilinear);
+    let localization = Localization::from_mask(mask, &[], &geometry, &options(1));
+    for mode in [OverlayMode::Heatmap, OverlayMode::Contour, OverlayMode::Box] {
+        let style = OverlayStyle {
+            mode,
+            ..OverlayStyle::default()
+        };
+        let (mut overlay, mut patches, mut memory) = (Overlay::default(), Vec::new(), Vec::new());
+        group.bench_function(format!("{mode:?}"), |bencher| {
+            bencher.iter(|| {
+                memory.extend(patches.drain(..).map(|patch: Patch| patch.pixels));
+                let spare = || memory.pop().unwrap_or_default();
+                overlay
+                    .render(
+                        black_box(&localization),
+                        &geometry,
+                        &style,
+                        spare,
+                        &mut patches,
+                    )
+                    .expect("a frame");
+            });
+        });
+    }
+}
+
 criterion_group! {
     name = frame;
     config = Criterion::default()
@@ -223,6 +252,6 @@ criterion_group! {
         .measurement_time(Duration::from_millis(1200))
         .sample_size(30)
         .without_plots();
-    targets = input, postprocessing, overlay
+    targets = input, postprocessing, overlay, overlay_beside
 }
 criterion_main!(frame);

@@ -6,7 +6,9 @@
 //! | [`layouts`] | formats, sizes, strides |
 //! | [`results`] | what is found, and how properties change it |
 //! | [`overlays`] | what is drawn, and what is left alone |
+//! | [`composition`] | overlays beside the pixels |
 
+mod composition;
 mod description;
 mod layouts;
 mod overlays;

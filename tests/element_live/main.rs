@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`latency`] | what the LATENCY query is told, against what is measured |
 //! | [`late`] | frames that come too late |
+//! | [`camera`] | sources with few buffers |
 //! | [`holding`] | sinks that hold frames back |
 //! | [`swap`] | another model while playing |
 //! | [`sharing`] | several streams on one model |
@@ -15,6 +16,7 @@
 //! Most use an engine whose speed and faults they choose (`casm_tests::engine`).
 
 mod asynchronous;
+mod camera;
 mod holding;
 mod inside;
 mod late;

@@ -7,6 +7,7 @@
 //! | [`metadata`] | what survives downstream |
 //! | [`stable`] | several objects, smoothing, hysteresis, numbers |
 //! | [`regions`] | boxes of detectors upstream, refined |
+//! | [`streams`] | masks and overlays as streams of their own |
 //! | [`upstream`] | the same from frame to frame and from element to element |
 //! | [`reports`] | messages, counters, memory |
 
@@ -16,6 +17,7 @@ mod regions;
 mod reports;
 mod reuse;
 mod stable;
+mod streams;
 mod upstream;
 
 use casm::PixelFormat;

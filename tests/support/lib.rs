@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub mod clips;
+pub mod composition;
 pub mod data;
 pub mod engine;
 pub mod golden;

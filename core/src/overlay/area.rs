@@ -14,17 +14,23 @@ pub(super) struct Area {
 }
 
 impl Area {
+    /// The part of a frame that the network saw.
+    pub(super) fn seen(geometry: &Geometry) -> Area {
+        let frame = Area {
+            columns: 0..geometry.frame_width as usize,
+            rows: 0..geometry.frame_height as usize,
+        };
+        Area::from(geometry.seen_area()).intersection(&frame)
+    }
+
     /// What may be drawn on: the part of `frame` that the network saw, shrunk to whole chroma
     /// blocks so that no colour leaks out of it.
     pub(super) fn drawable(frame: &FrameMut<'_>, geometry: &Geometry) -> Area {
-        let seen = Area::from(geometry.seen_area());
-        let (width, height) = (frame.width() as usize, frame.height() as usize);
+        let seen = Area::seen(geometry);
         if !frame.format().shares_chroma() {
-            return Area {
-                columns: intersection(&seen.columns, &(0..width)),
-                rows: intersection(&seen.rows, &(0..height)),
-            };
+            return seen;
         }
+        let (width, height) = (frame.width() as usize, frame.height() as usize);
         Area {
             columns: whole_blocks(seen.columns, width),
             rows: whole_blocks(seen.rows, height),
@@ -54,6 +60,18 @@ impl Area {
 
     pub(super) fn is_empty(&self) -> bool {
         self.columns.is_empty() || self.rows.is_empty()
+    }
+}
+
+impl From<&Area> for BoundingBox {
+    /// Of an area within a frame.
+    fn from(area: &Area) -> BoundingBox {
+        BoundingBox {
+            x: area.columns.start as u32,
+            y: area.rows.start as u32,
+            width: area.columns.len() as u32,
+            height: area.rows.len() as u32,
+        }
     }
 }
 

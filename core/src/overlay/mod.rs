@@ -1,4 +1,4 @@
-//! A [`Localization`] drawn into the frame that it belongs to, in place.
+//! A [`Localization`] drawn into the frame that it belongs to, in place, or beside it, to be laid over it later.
 //!
 //! A mode makes a row of levels, 0 to 255, for each row of the frame (`field`, `outline`); what a
 //! level does to a pixel is prepared once a frame in the frame's own colour space (`palette`); and
@@ -9,6 +9,7 @@ mod field;
 mod outline;
 mod paint;
 mod palette;
+mod patch;
 #[cfg(test)]
 mod tests;
 
@@ -17,14 +18,15 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::frame::FrameMut;
 use crate::geometry::Geometry;
-use crate::localizer::{Localization, Object};
-use crate::mask::Mask;
+use crate::localizer::Localization;
+use crate::mask::{Component, Mask};
 
 use area::Area;
 use field::Field;
 use outline::Contour;
 use paint::Canvas;
 use palette::Palette;
+pub use patch::Patch;
 
 /// What is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -103,51 +105,80 @@ impl Overlay {
         if drawable.is_empty() {
             return Ok(());
         }
-        let (format, space) = (frame.format(), frame.color());
-        let palette = match style.mode {
-            OverlayMode::Heatmap => Palette::heat(format, space, style.opacity),
-            OverlayMode::Grey => Palette::grey(format, space, style.opacity),
-            _ => Palette::tint(format, space, style.color, style.opacity),
-        };
-        let mut canvas = Canvas::new(frame, palette, drawable, &mut self.blocks);
-        match style.mode {
-            OverlayMode::None => {}
-            OverlayMode::Box => {
-                for object in &localization.objects {
-                    let shape = Area::from(object.bounding_box).intersection(canvas.drawable());
-                    outline::draw_box(&mut canvas, &shape, &mut self.levels);
-                }
+        let palette = Palette::new(frame.format(), frame.color(), style);
+        let mut blocks = std::mem::take(&mut self.blocks);
+        let mut canvas = Canvas::new(frame, &palette, drawable, &mut blocks);
+        let drawn = items(localization, style.mode)
+            .try_for_each(|item| self.draw_item(&mut canvas, item, geometry));
+        self.blocks = blocks;
+        drawn
+    }
+
+    /// Draws one item, as far as the canvas goes.
+    fn draw_item(
+        &mut self,
+        canvas: &mut Canvas<'_, '_>,
+        item: Item<'_>,
+        geometry: &Geometry,
+    ) -> Result<()> {
+        item.check()?;
+        let Overlay {
+            field,
+            contour,
+            levels,
+            ..
+        } = self;
+        match item {
+            Item::Rim(shape) => {
+                outline::draw_box(canvas, &shape.intersection(canvas.drawable()), levels);
             }
-            OverlayMode::Mask | OverlayMode::Heatmap | OverlayMode::Grey => {
-                let mask = &localization.mask;
-                check_mask(mask.width, mask.height, mask.values.len())?;
-                draw_mask(
-                    &mut canvas,
-                    mask,
-                    geometry,
-                    &mut self.field,
-                    &mut self.levels,
-                );
-            }
-            OverlayMode::Contour => {
-                for Object { component, .. } in &localization.objects {
-                    let pixels = &component.pixels;
-                    check_mask(pixels.width, pixels.height, pixels.values.len())?;
-                    let Overlay {
-                        field,
-                        contour,
-                        levels,
-                        ..
-                    } = self;
-                    contour.draw(&mut canvas, component, geometry, field, levels);
-                }
-            }
+            Item::Mask(mask) => draw_mask(canvas, mask, geometry, field, levels),
+            Item::Contour(component) => contour.draw(canvas, component, geometry, field, levels),
         }
         Ok(())
     }
 }
 
-/// Every drawable pixel by the level that the mask has there.
+/// One thing that is drawn.
+#[derive(Clone)]
+enum Item<'a> {
+    /// The rim of a box.
+    Rim(Area),
+    Mask(&'a Mask),
+    Contour(&'a Component),
+}
+
+impl Item<'_> {
+    /// Whether there is all that its size says.
+    fn check(&self) -> Result<()> {
+        match self {
+            Item::Rim(_) => Ok(()),
+            Item::Mask(mask) => check_mask(mask.width, mask.height, mask.values.len()),
+            Item::Contour(Component { pixels, .. }) => {
+                check_mask(pixels.width, pixels.height, pixels.values.len())
+            }
+        }
+    }
+}
+
+/// What is drawn in a mode, in this order.
+fn items(localization: &Localization, mode: OverlayMode) -> impl Iterator<Item = Item<'_>> {
+    let mask = match mode {
+        OverlayMode::Mask | OverlayMode::Heatmap | OverlayMode::Grey => {
+            Some(Item::Mask(&localization.mask))
+        }
+        OverlayMode::None | OverlayMode::Box | OverlayMode::Contour => None,
+    };
+    let objects = localization.objects.iter();
+    mask.into_iter()
+        .chain(objects.filter_map(move |object| match mode {
+            OverlayMode::Box => Some(Item::Rim(Area::from(object.bounding_box))),
+            OverlayMode::Contour => Some(Item::Contour(&object.component)),
+            _ => None,
+        }))
+}
+
+/// Every pixel of the canvas by the level that the mask has there.
 fn draw_mask(
     canvas: &mut Canvas<'_, '_>,
     mask: &Mask,
@@ -155,7 +186,7 @@ fn draw_mask(
     field: &mut Field,
     [upper, lower]: &mut [Vec<u8>; 2],
 ) {
-    let area = canvas.drawable().clone();
+    let area = canvas.extent();
     let levels = mask.values.iter().map(|&value| level(value));
     field.lay(levels, (mask.width, mask.height), geometry, &area);
     for y in area.rows.clone().step_by(2) {

@@ -1,5 +1,7 @@
 //! Lines: the rim of a box, and the contour of a component.
 
+use std::ops::Range;
+
 use crate::geometry::Geometry;
 use crate::mask::{BoundingBox, Component};
 
@@ -81,8 +83,7 @@ impl Contour {
     ) {
         let pixels = &component.pixels;
         let size = (pixels.width, pixels.height);
-        // Rounds off the corners of the network's coarse grid, of 4 pixels in a mask of 224.
-        let radius = pixels.width.max(pixels.height) / 112;
+        let radius = radius(component);
         self.smooth.clear();
         self.smooth.extend(
             pixels
@@ -99,9 +100,7 @@ impl Contour {
             .map_or(u8::MAX, |highest| highest.div_ceil(2))
             .max(1);
 
-        let around = grown(component.bounding_box, 2 * radius as u32 + 1);
-        let area = Area::from(geometry.box_to_frame(around, pixels.width, pixels.height))
-            .in_blocks(canvas.drawable());
+        let area = contour_area(component, geometry, canvas.drawable());
         if area.is_empty() {
             return;
         }
@@ -177,8 +176,43 @@ impl Contour {
     }
 }
 
+/// How far a component's edge is smoothed, in pixels of the mask.
+fn radius(component: &Component) -> usize {
+    // Rounds off the corners of the network's coarse grid, of 4 pixels in a mask of 224.
+    component.pixels.width.max(component.pixels.height) / 112
+}
+
+/// The part of what is `drawable` that has the contour of `component`.
+pub(super) fn contour_area(component: &Component, geometry: &Geometry, drawable: &Area) -> Area {
+    let pixels = &component.pixels;
+    let around = grown(component.bounding_box, 2 * radius(component) as u32 + 1);
+    Area::from(geometry.box_to_frame(around, pixels.width, pixels.height)).in_blocks(drawable)
+}
+
+/// The four sides of the rim of `shape`, of which none holds a pixel of another.
+pub(super) fn sides(shape: &Area, thickness: usize) -> [Area; 4] {
+    let Area { columns, rows } = shape;
+    let split = |range: &Range<usize>| {
+        let first = range.start..range.end.min(range.start + thickness);
+        let last = first.end.max(range.end.saturating_sub(thickness))..range.end;
+        (first, last)
+    };
+    let ((left, right), (upper, lower)) = (split(columns), split(rows));
+    let between = upper.end..lower.start;
+    let side = |columns: &Range<usize>, rows: &Range<usize>| Area {
+        columns: columns.clone(),
+        rows: rows.clone(),
+    };
+    [
+        side(columns, &upper),
+        side(&left, &between),
+        side(&right, &between),
+        side(columns, &lower),
+    ]
+}
+
 /// The box with `margin` more on each side, as far as numbers go.
-fn grown(bounding_box: BoundingBox, margin: u32) -> BoundingBox {
+pub(super) fn grown(bounding_box: BoundingBox, margin: u32) -> BoundingBox {
     let BoundingBox {
         x,
         y,

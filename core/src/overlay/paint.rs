@@ -4,14 +4,21 @@ use crate::frame::{FrameMut, PixelFormat};
 
 use super::area::Area;
 use super::palette::{Ink, Palette};
+use super::patch::Sheet;
 
-/// A frame to draw on, and what may be drawn where.
+/// What to draw on, and what may be drawn where.
 pub(super) struct Canvas<'a, 'frame> {
-    frame: &'a mut FrameMut<'frame>,
-    palette: Palette,
+    target: Target<'a, 'frame>,
     drawable: Area,
+    line_width: usize,
     /// Mean levels of the blocks of pixels that share U and V.
     blocks: &'a mut Vec<u8>,
+}
+
+/// The bytes that are changed.
+enum Target<'a, 'frame> {
+    Frame(&'a mut FrameMut<'frame>, &'a Palette),
+    Sheet(Sheet<'a>),
 }
 
 impl<'a, 'frame> Canvas<'a, 'frame> {
@@ -19,13 +26,28 @@ impl<'a, 'frame> Canvas<'a, 'frame> {
     /// and colour space, `blocks` is a buffer.
     pub(super) fn new(
         frame: &'a mut FrameMut<'frame>,
-        palette: Palette,
+        palette: &'a Palette,
         drawable: Area,
         blocks: &'a mut Vec<u8>,
     ) -> Canvas<'a, 'frame> {
         Canvas {
-            frame,
-            palette,
+            line_width: line_width(frame.width(), frame.height()),
+            target: Target::Frame(frame, palette),
+            drawable,
+            blocks,
+        }
+    }
+
+    /// Pixels beside a frame of this `size` (width, height).
+    pub(super) fn beside(
+        size: (u32, u32),
+        sheet: Sheet<'a>,
+        drawable: Area,
+        blocks: &'a mut Vec<u8>,
+    ) -> Canvas<'a, 'frame> {
+        Canvas {
+            line_width: line_width(size.0, size.1),
+            target: Target::Sheet(sheet),
             drawable,
             blocks,
         }
@@ -36,9 +58,17 @@ impl<'a, 'frame> Canvas<'a, 'frame> {
         &self.drawable
     }
 
-    /// Width of lines in pixels: visible on a small frame, 8 pixels at 1080p.
+    /// The part of that which is there.
+    pub(super) fn extent(&self) -> Area {
+        match &self.target {
+            Target::Frame(..) => self.drawable.clone(),
+            Target::Sheet(sheet) => sheet.area.clone(),
+        }
+    }
+
+    /// Width of lines in pixels.
     pub(super) fn line_width(&self) -> usize {
-        (self.frame.width().min(self.frame.height()) as usize / 130).max(2)
+        self.line_width
     }
 
     /// Mixes the inks of two rows of levels into the pixels from (`x`, `y`) on.
@@ -67,12 +97,15 @@ impl<'a, 'frame> Canvas<'a, 'frame> {
 
     #[inline(always)]
     fn paint_plain(&mut self, (x, y): (usize, usize), upper: &[u8], lower: &[u8]) {
-        let Canvas {
-            frame,
-            palette,
-            blocks,
-            ..
-        } = self;
+        let Canvas { target, blocks, .. } = self;
+        let (frame, palette) = match target {
+            Target::Frame(frame, palette) => (frame, palette),
+            Target::Sheet(sheet) => {
+                sheet.paint((x, y), upper);
+                sheet.paint((x, y + 1), lower);
+                return;
+            }
+        };
         let format = frame.format();
         let rows = [(y, upper), (y + 1, lower)];
         for (y, levels) in rows.into_iter().filter(|(_, levels)| !levels.is_empty()) {
@@ -102,6 +135,11 @@ impl<'a, 'frame> Canvas<'a, 'frame> {
             }
         }
     }
+}
+
+/// Width of lines in a frame of this size: visible on a small one, 8 pixels at 1080p.
+pub(super) fn line_width(width: u32, height: u32) -> usize {
+    (width.min(height) as usize / 130).max(2)
 }
 
 /// Pixels, or pairs of them, whose inks are looked up before they are mixed in: the one goes pixel by pixel, the

@@ -2,6 +2,8 @@
 
 use crate::frame::{ColorSpace, PixelFormat};
 
+use super::{OverlayMode, OverlayStyle};
+
 /// A colour and how much of it is mixed into a pixel.
 ///
 /// The four places are the bytes of a packed RGB pixel in their order, or Y, U, V and nothing. Each holds the
@@ -17,27 +19,41 @@ pub(super) struct Palette {
 }
 
 impl Palette {
+    /// That of a style.
+    pub(super) fn new(format: PixelFormat, space: ColorSpace, style: &OverlayStyle) -> Palette {
+        match style.mode {
+            OverlayMode::Heatmap => Palette::heat(format, space, style.opacity),
+            OverlayMode::Grey => Palette::grey(format, space, style.opacity),
+            _ => Palette::tint(format, space, style.color, style.opacity),
+        }
+    }
+
+    /// The words of a [`super::Patch`], one for every level: that of a share of 0 is 0.
+    pub(super) fn words(style: &OverlayStyle) -> [u32; 256] {
+        let palette = Palette::new(PixelFormat::Argb, ColorSpace::default(), style);
+        palette.inks.map(|[_, red, green, blue]| {
+            let alpha = (red >> 8) as u8;
+            let word = u32::from_be_bytes([alpha, red as u8, green as u8, blue as u8]);
+            if alpha == 0 { 0 } else { word }
+        })
+    }
+
     /// One colour, whose share grows with the level up to `opacity`.
-    pub(super) fn tint(
-        format: PixelFormat,
-        space: ColorSpace,
-        color: [u8; 3],
-        opacity: f32,
-    ) -> Palette {
-        Palette::new(format, space, |level| (color, opacity * level))
+    fn tint(format: PixelFormat, space: ColorSpace, color: [u8; 3], opacity: f32) -> Palette {
+        Palette::of(format, space, |level| (color, opacity * level))
     }
 
     /// A colour for every level. Low levels are mixed in more weakly, so that the picture remains
     /// to be seen where nothing is salient.
-    pub(super) fn heat(format: PixelFormat, space: ColorSpace, opacity: f32) -> Palette {
-        Palette::new(format, space, |level| {
+    fn heat(format: PixelFormat, space: ColorSpace, opacity: f32) -> Palette {
+        Palette::of(format, space, |level| {
             (heat_color(level), opacity * (0.4 + 0.6 * level))
         })
     }
 
     /// The level itself as a grey, mixed in alike everywhere.
-    pub(super) fn grey(format: PixelFormat, space: ColorSpace, opacity: f32) -> Palette {
-        Palette::new(format, space, |level| {
+    fn grey(format: PixelFormat, space: ColorSpace, opacity: f32) -> Palette {
+        Palette::of(format, space, |level| {
             ([(level * 255.0).round() as u8; 3], opacity)
         })
     }
@@ -54,7 +70,7 @@ impl Palette {
     }
 
     /// `ink` gives RGB and its share in [0, 1] for levels in [0, 1].
-    fn new(format: PixelFormat, space: ColorSpace, ink: impl Fn(f32) -> ([u8; 3], f32)) -> Palette {
+    fn of(format: PixelFormat, space: ColorSpace, ink: impl Fn(f32) -> ([u8; 3], f32)) -> Palette {
         let mut inks = [[0; 4]; 256];
         for (level, entry) in inks.iter_mut().enumerate() {
             let (rgb, share) = ink(level as f32 / 255.0);

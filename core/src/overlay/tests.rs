@@ -1,8 +1,11 @@
 //! Drawing on frames of every format.
 
+mod patches;
+
 use super::*;
 use crate::frame::{ColorMatrix, ColorSpace, Picture, PixelFormat};
 use crate::geometry::Resize;
+use crate::localizer::Object;
 use crate::mask::{BinaryMask, BoundingBox, Component};
 
 const SPACE: ColorSpace = ColorSpace {

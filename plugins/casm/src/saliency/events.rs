@@ -22,6 +22,8 @@ impl CasmeSaliency {
                 // The pads are still closed, so the frame at the door comes back soon.
                 self.queue.open();
                 self.interrupt.lower();
+                // It may have cut off the question where overlays go.
+                self.undecided.store(true, Ordering::Relaxed);
             }
             EventView::Eos(_) => self.drain_for_eos(),
             _ if event.is_serialized() => {
@@ -58,7 +60,10 @@ impl CasmeSaliency {
             // What the sinks are configured with now includes what the last query was answered.
             gst::EventView::Latency(_) => lock(&self.latency).claim(),
             // Downstream may be linked again.
-            gst::EventView::Reconfigure(_) => self.queue.relinked(),
+            gst::EventView::Reconfigure(_) => {
+                self.queue.relinked();
+                self.undecided.store(true, Ordering::Relaxed);
+            }
             _ => {}
         }
         self.parent_src_event(event)

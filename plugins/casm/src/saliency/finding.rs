@@ -48,26 +48,57 @@ impl Finding {
 
 /// Bytes that buffers share, with memory that is used again when the last of them is gone.
 #[derive(Default)]
-pub struct SharedBytes(Arc<Mutex<Vec<Vec<u8>>>>);
+pub struct SharedBytes(Arc<Mutex<Home>>);
 
-/// More than are let go of between two frames.
-const MOST_SPARE: usize = 8;
+/// Where the memory comes back to.
+struct Home {
+    spare: Vec<Vec<u8>>,
+    most: usize,
+}
 
-struct Lent {
+impl Default for Home {
+    fn default() -> Home {
+        Home {
+            spare: Vec::new(),
+            // More than are let go of between two frames.
+            most: 8,
+        }
+    }
+}
+
+/// Bytes whose memory comes back.
+pub struct Lent {
     bytes: Vec<u8>,
-    home: Weak<Mutex<Vec<Vec<u8>>>>,
+    home: Weak<Mutex<Home>>,
 }
 
 impl SharedBytes {
     /// The same bytes, to be shared.
     pub fn share(&self, bytes: &[u8]) -> glib::Bytes {
-        let mut copy = lock(&self.0).pop().unwrap_or_default();
+        let mut copy = self.spare();
         copy.clear();
         copy.extend_from_slice(bytes);
-        glib::Bytes::from_owned(Lent {
-            bytes: copy,
+        glib::Bytes::from_owned(self.lend(copy))
+    }
+
+    /// Memory with some content.
+    pub fn spare(&self) -> Vec<u8> {
+        lock(&self.0).spare.pop().unwrap_or_default()
+    }
+
+    /// Bytes to be shared, in memory of [`spare`](Self::spare).
+    pub fn lend(&self, bytes: Vec<u8>) -> Lent {
+        Lent {
+            bytes,
             home: Arc::downgrade(&self.0),
-        })
+        }
+    }
+
+    /// Keeps memory for at most so many; 8 unless told otherwise.
+    pub fn keep(&self, most: usize) {
+        let mut home = lock(&self.0);
+        home.most = most;
+        home.spare.truncate(most);
     }
 }
 
@@ -80,9 +111,9 @@ impl AsRef<[u8]> for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(home) = self.home.upgrade() {
-            let mut spare = lock(&home);
-            if spare.len() < MOST_SPARE {
-                spare.push(std::mem::take(&mut self.bytes));
+            let mut home = lock(&home);
+            if home.spare.len() < home.most {
+                home.spare.push(std::mem::take(&mut self.bytes));
             }
         }
     }
@@ -104,6 +135,8 @@ mod tests {
         assert_ne!(second[..].as_ptr(), place, "still read");
         drop(copy);
         assert_eq!(shared.share(&[3; 64])[..].as_ptr(), place);
+        shared.keep(0);
+        assert_eq!(shared.spare().capacity(), 0, "nothing is kept any more");
         // Those that outlive the stream are freed.
         drop(shared);
         drop(second);

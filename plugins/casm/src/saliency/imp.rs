@@ -8,7 +8,8 @@
 //!   `min-area`;
 //! * a `GstCasmMaskMeta` with the soft mask, on every frame;
 //!
-//! and, when asked to, draws into the frame (`overlay`) and posts an element message `casm-saliency`
+//! and, when asked to, draws (`overlay`), beside the pixels where downstream shows a
+//! `GstVideoOverlayCompositionMeta` and else into them, and posts an element message `casm-saliency`
 //! on the bus (`post-messages`).
 //!
 //! Frames of any size from 16x16 to 8192x8192 are taken as decoders and cameras give them; they are
@@ -53,14 +54,13 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::base_transform::GenerateOutputSuccess;
 use gst_base::subclass::prelude::*;
-use gst_video::{VideoCropMeta, VideoInfo};
 
 use super::flow::Waiting;
-use super::frame::{self, FrameLayout};
 use super::intake::Intake;
 use super::interrupt::Interrupt;
 use super::late::Lateness;
 use super::latency::LatencyEstimate;
+use super::negotiation;
 use super::outlet::Outlet;
 use super::queue::FrameQueue;
 use super::settings::{READ_AT_START, STATS, Settings};
@@ -102,6 +102,8 @@ pub struct CasmeSaliency {
     pub(super) asked: AtomicBool,
     /// Whether a frame before the next one was dropped.
     pub(super) discont: AtomicBool,
+    /// Whether it is to be found out if overlays go beside the pixels.
+    pub(super) undecided: AtomicBool,
     pub(super) stats: Mutex<Stats>,
 }
 
@@ -174,7 +176,7 @@ impl ElementImpl for CasmeSaliency {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let caps = frame::caps();
+            let caps = negotiation::caps();
             [
                 ("sink", gst::PadDirection::Sink),
                 ("src", gst::PadDirection::Src),
@@ -216,27 +218,27 @@ impl BaseTransformImpl for CasmeSaliency {
         Ok(())
     }
 
+    fn transform_caps(
+        &self,
+        direction: gst::PadDirection,
+        caps: &gst::Caps,
+        filter: Option<&gst::Caps>,
+    ) -> Option<gst::Caps> {
+        Some(negotiation::transformed(direction, caps, filter))
+    }
+
+    fn fixate_caps(
+        &self,
+        direction: gst::PadDirection,
+        caps: &gst::Caps,
+        othercaps: gst::Caps,
+    ) -> gst::Caps {
+        let beside = lock(&self.outlet).lays_beside();
+        self.parent_fixate_caps(direction, caps, negotiation::preferred(&othercaps, beside))
+    }
+
     fn set_caps(&self, incaps: &gst::Caps, _outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
-        let layout = VideoInfo::from_caps(incaps)
-            .map_err(|_| "not a description of raw video".to_owned())
-            .and_then(FrameLayout::new)
-            .map_err(|reason| {
-                // The base class would say no more than "not negotiated".
-                gst::element_imp_error!(
-                    self,
-                    gst::StreamError::Format,
-                    ("{incaps} cannot be used: {reason}")
-                );
-                gst::loggable_error!(CAT, "{incaps} cannot be used: {reason}")
-            })?;
-        gst::debug!(CAT, imp = self, "Caps {incaps}");
-        // Frames of the former layout leave first.
-        let _ = self.drain();
-        if let Some(intake) = lock(&self.intake).as_mut() {
-            intake.set_layout(layout);
-        }
-        lock(&self.outlet).forget();
-        Ok(())
+        self.take_caps(incaps)
     }
 
     fn propose_allocation(
@@ -244,15 +246,7 @@ impl BaseTransformImpl for CasmeSaliency {
         _decide_query: Option<&gst::query::Allocation>,
         query: &mut gst::query::Allocation,
     ) -> Result<(), gst::LoggableError> {
-        // Buffers go on as they come, so upstream may do what downstream understands: padded rows
-        // (GstVideoMeta) and its pools, but no more.
-        if !self.obj().src_pad().peer_query(query) {
-            gst::debug!(CAT, imp = self, "Downstream proposes nothing");
-        }
-        // A cropped frame would have its box in pixels of the whole.
-        while let Some(index) = query.find_allocation_meta::<VideoCropMeta>() {
-            query.remove_nth_allocation_meta(index);
-        }
+        self.propose(query);
         Ok(())
     }
 
@@ -284,6 +278,7 @@ impl BaseTransformImpl for CasmeSaliency {
             lock(&self.stats).count_dropped();
             self.discont.store(true, Ordering::Relaxed);
         }
+        self.decide();
         Ok(submitted)
     }
 

@@ -70,6 +70,8 @@ impl CasmeSaliency {
                     self.swap_model(&instance, path);
                 }
             }
+            // Downstream may show overlays that come beside the pixels.
+            "overlay" => self.undecided.store(true, Ordering::Relaxed),
             // The base class then drops what a sink says is late, and says so.
             "late-policy" => {
                 let drops = lock(&self.settings).late_policy == LatePolicy::DropFrame;

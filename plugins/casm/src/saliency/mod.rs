@@ -2,6 +2,7 @@
 
 use glib::prelude::*;
 
+mod composition;
 mod error;
 mod events;
 mod finding;
@@ -18,6 +19,7 @@ mod life;
 mod message;
 mod meta;
 mod model;
+mod negotiation;
 mod outlet;
 mod properties;
 mod qos;
@@ -45,7 +47,7 @@ glib::wrapper! {
         @extends gst_base::BaseTransform, gst::Element, gst::Object;
 }
 
-/// What is drawn into the frame: the values of the property `overlay`.
+/// What is drawn: the values of the property `overlay`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[enum_type(name = "GstCasmeSaliencyOverlay")]
 pub enum Overlay {

@@ -9,6 +9,7 @@ use casm_core::track::{MaskAverage, Tracker};
 use casm_core::{Error, Localization, Object, Result};
 use glib::translate::IntoGlib;
 
+use super::composition::Composer;
 use super::finding::{Finding, SharedBytes};
 use super::frame::FrameLayout;
 use super::inquiry::{Inquiry, Part};
@@ -25,6 +26,9 @@ pub struct Outlet {
     /// Of one region.
     part: Localization,
     overlay: Overlay,
+    composer: Composer,
+    /// Overlays go beside the pixels.
+    beside: bool,
     last: Option<Finding>,
     /// Memory of a finding that was forgotten or could not be completed.
     spare: (Localization, Vec<Region>),
@@ -43,13 +47,23 @@ pub struct Outcome<'a> {
     pub finding: &'a Finding,
     /// What the metadata took.
     pub metadata: Duration,
-    /// What the overlay took, if something was drawn.
+    /// What the overlay took, if there is one.
     pub overlay: Option<Duration>,
     /// Number of the frame since the start.
     pub frame: u64,
 }
 
 impl Outlet {
+    /// From now on overlays go beside the pixels, or into them.
+    pub fn lay_beside(&mut self, beside: bool) {
+        self.beside = beside;
+    }
+
+    /// Whether overlays go beside the pixels.
+    pub fn lays_beside(&self) -> bool {
+        self.beside
+    }
+
     /// The next frame does not continue the last one: no result is carried over to it.
     pub fn forget(&mut self) {
         self.keep_memory();
@@ -200,10 +214,15 @@ impl Outlet {
         let mut overlay = None;
         if style.mode != OverlayMode::None {
             let begin = Instant::now();
-            layout.write(buffer, |frame| {
-                self.overlay
-                    .draw(frame, &finding.localization, &finding.geometry, &style)
-            })?;
+            if self.beside {
+                self.composer
+                    .attach(buffer, &mut self.overlay, finding, &style)?;
+            } else {
+                layout.write(buffer, |frame| {
+                    self.overlay
+                        .draw(frame, &finding.localization, &finding.geometry, &style)
+                })?;
+            }
             overlay = Some(begin.elapsed());
         }
         let frame = self.frames;
@@ -217,6 +236,7 @@ impl Outlet {
     }
 
     fn keep_memory(&mut self) {
+        self.composer.forget();
         if let Some(last) = self.last.take() {
             self.spare = (last.localization, last.regions);
         }

@@ -89,7 +89,7 @@ impl Settings {
                 .build(),
             ParamSpecEnum::builder_with_default("overlay", default.overlay)
                 .nick("Overlay")
-                .blurb("What is drawn into the frame")
+                .blurb("What is drawn: beside the pixels where downstream shows that, else into them")
                 .mutable_playing()
                 .build(),
             ParamSpecDouble::builder("overlay-opacity")
