@@ -7,8 +7,8 @@
 //! | [`metadata`] | what survives downstream |
 //! | [`stable`] | several objects, smoothing, hysteresis, numbers |
 //! | [`regions`] | boxes of detectors upstream, refined |
-//! | [`streams`] | masks and overlays as streams of their own |
 //! | [`upstream`] | the same from frame to frame and from element to element |
+//! | [`streams`] | masks and overlays as streams of their own |
 //! | [`reports`] | messages, counters, memory |
 
 mod flow;

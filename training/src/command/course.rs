@@ -67,8 +67,8 @@ pub struct CourseArguments {
     /// 0.8].
     #[arg(long, value_name = "SHARE", help_heading = "Data")]
     pub whole: Option<f64>,
-    /// Squash pictures to so many pixels a side before they are cropped, so that crops are squashed, and coarse,
-    /// as whole pictures are.
+    /// Squash pictures to so many pixels a side before anything else, so that crops are squashed, and coarse, as
+    /// whole pictures are; of distill the teacher sees them so as well.
     #[arg(long, value_name = "PIXELS", help_heading = "Data")]
     pub squash: Option<u32>,
     /// Change brightness and contrast of every picture by factors of up to 1 ± this [default: 0; distill: 0.3].

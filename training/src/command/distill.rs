@@ -154,8 +154,10 @@ fn targets(
         ensure!(!left, "interrupted");
         Ok(())
     };
-    let precision = run.config.course.precision.kind();
-    let targets = TargetSet::new(teacher, &run.data, workers, (precision, device), &mut after);
+    let course = &run.config.course;
+    let passes = (course.precision.kind(), device);
+    let squash = course.data.squash;
+    let targets = TargetSet::new(teacher, &run.data, squash, workers, passes, &mut after);
     bar.finish_and_clear();
     if left {
         eprintln!("casm: left before the first step; nothing to go on from");

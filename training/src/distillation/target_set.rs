@@ -38,7 +38,8 @@ pub struct TargetSet {
 }
 
 impl TargetSet {
-    /// Asks the teacher about every picture of `data`, whole. `precision`: number format of the passes.
+    /// Asks the teacher about every picture of `data`, whole; squashed to `squash` pixels a side before, if that
+    /// is given, so that it sees them as coarse as the student does. `precision`: number format of the passes.
     /// `after`: called after every batch with the number of pictures so far; an error from it ends all.
     /// Pictures that cannot be read are given with the reason.
     ///
@@ -47,6 +48,7 @@ impl TargetSet {
     pub fn new(
         teacher: &Teacher,
         data: &Arc<Mixture>,
+        squash: Option<u32>,
         workers: usize,
         (precision, device): (Kind, Device),
         after: &mut dyn FnMut(usize) -> anyhow::Result<()>,
@@ -55,7 +57,14 @@ impl TargetSet {
         let config = LoaderConfig {
             batch: BATCH,
             size: input.size,
-            transform: Transform::Stretch,
+            transform: Transform::Train {
+                scale: (1.0, 1.0),
+                ratio: (1.0, 1.0),
+                whole: 1.0,
+                squash,
+                flip: false,
+                jitter: 0.0,
+            },
             workers,
             prefetch: 2,
             seed: 0,
