@@ -29,11 +29,12 @@ fn the_board_has_all_tables_and_says_what_is_absent() {
         "PyTorch, eager, channels last, bf16: not measured: absent: no --python has torch",
         "ONNX Runtime, f32: not measured: absent",
         "### How libtorch's threads wait",
-        "### In a pipeline",
+        "### In a pipeline, async-depth=0",
+        "### In a pipeline, async-depth=1",
         "mean-inference-ms",
         "## Goals",
         "torch bf16 against OpenVINO from Python bf16 | 0.5 | not measured |",
-        "pipeline against the bare loop | 0.85 |",
+        "pipeline, async-depth=1, against the bare loop | 0.85 |",
     ] {
         assert!(text.contains(part), "no {part:?} in:\n{text}");
     }

@@ -29,6 +29,10 @@ pub use rows::Network;
 /// Pictures that the ranges for int8 are measured on: speed does not depend on them.
 const CALIBRATION_PICTURES: usize = 2;
 
+/// The element as it is by default, which hands a frame on before it looks at the next one, and with one frame
+/// ahead: the next one is prepared while the network runs.
+const ASYNC_DEPTHS: [u32; 2] = [0, 1];
+
 /// How much is measured.
 struct Effort {
     rounds: usize,
@@ -99,9 +103,15 @@ pub fn run(arguments: &Arguments, page: &Path) -> Result<()> {
         let mut field = Field::waiting(arguments, &files, effort.ways_of_waiting);
         field.measure(&effort, true, arguments)?;
         text += &page::waiting(&field);
-        let (section, bound) = pipeline(arguments, network, &files, &effort)?;
-        text += &section;
-        bounds.push(bound);
+        for async_depth in ASYNC_DEPTHS {
+            let arguments = Arguments {
+                async_depth,
+                ..arguments.clone()
+            };
+            let (section, bound) = pipeline(&arguments, network, &files, &effort)?;
+            text += &section;
+            bounds.push(bound);
+        }
     }
     text += &page::bound_table(&bounds);
     if let Some(folder) = page
@@ -155,7 +165,8 @@ fn pipeline(
     files: &Files,
     effort: &Effort,
 ) -> Result<(String, page::Bound)> {
-    eprintln!("{}, pipeline", network.title());
+    let async_depth = arguments.async_depth;
+    eprintln!("{}, pipeline, async-depth={async_depth}", network.title());
     let arguments = Arguments {
         model: Some(files.checkpoint.clone()),
         batch: 1,
@@ -179,5 +190,5 @@ fn pipeline(
         stages = ours.stages.clone();
         report.add(ours, bare);
     }
-    Ok(page::pipeline(&report, network, &stages))
+    Ok(page::pipeline(&report, network, async_depth, &stages))
 }

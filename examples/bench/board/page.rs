@@ -118,9 +118,11 @@ pub fn bounds(field: &Field, network: Network) -> Vec<Bound> {
 pub fn pipeline(
     report: &Report,
     network: Network,
+    async_depth: u32,
     stages: &BTreeMap<String, f64>,
 ) -> (String, Bound) {
-    let mut text = format!("### In a pipeline\n\n```\n{}```\n\n", report.table());
+    let table = report.table();
+    let mut text = format!("### In a pipeline, async-depth={async_depth}\n\n```\n{table}```\n\n");
     if !stages.is_empty() {
         text += "The element's stages, mean milliseconds a frame:\n\n| stage | ms |\n|---|---|\n";
         for (name, milliseconds) in stages {
@@ -129,7 +131,10 @@ pub fn pipeline(
         text.push('\n');
     }
     let bound = Bound {
-        what: format!("{}: pipeline against the bare loop", network.title()),
+        what: format!(
+            "{}: pipeline, async-depth={async_depth}, against the bare loop",
+            network.title()
+        ),
         least: network.pipeline_bound(),
         found: Some(report.ratio()),
     };
