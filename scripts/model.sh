@@ -45,6 +45,6 @@ go_on distill "$out" "${full[@]}" --init "$teacher/model.safetensors" --classifi
     --whole 0.4 --jitter 0.3 \
     --zooms 1.2,1.35 --class-weight 0.3 --classifier-rate 1e-4 --mapping-rate 1e-3 --epochs 9
 [ -e "$out/sharp.safetensors" ] || "$casm" sharpen --model "$out/model.safetensors" --data "${full[0]}" --data "${full[1]}" \
-    --contrast 3 --area 0.42 --threads "${THREADS:-1}" --out "$out/sharp.safetensors"
+    --contrast 3 --area 0.38 --threads "${THREADS:-1}" --out "$out/sharp.safetensors"
 "$casm" evaluate --model "$out/sharp.safetensors" --data "$data/ilsvrc-val-650-dev.tar" --resize stretch \
     --binarize quantile --binarize mean --threshold-sweep --baselines --json "$out/evaluation.json"
