@@ -36,7 +36,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FACTOR", default_value_t = 3.0)]
     contrast: f64,
     /// Mean of the masks over the pictures, which is the share of a picture that counts as object.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.38)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.4)]
     area: f64,
     /// At most so many pictures of each, evenly spread.
     #[arg(long, value_name = "N", default_value = "2000", value_parser = clap::value_parser!(u32).range(1..))]
