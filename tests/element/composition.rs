@@ -238,6 +238,43 @@ fn an_overlay_may_come_and_go_while_playing() {
 }
 
 #[test]
+fn downstreams_wishes_do_not_change_what_frames_are_said_to_be() {
+    let mut harness = harness(&[], &info(PixelFormat::I420, 64, 64));
+    let said = "video/x-raw,format=I420,width=64,height=64,framerate=25/1";
+    harness.set_sink_caps_str("video/x-raw,format=I420,colorimetry=bt709;video/x-raw,format=I420");
+    harness.set_src_caps_str(said);
+    let frame = converted(
+        &buffer(&centred_ball(64, 64), 64, 64, 0),
+        PixelFormat::I420,
+        64,
+        64,
+    );
+    harness.push_and_pull(frame).expect("a frame");
+    let caps = harness.sinkpad().and_then(|pad| pad.current_caps());
+    assert_eq!(caps, Some(said.parse().expect("valid")));
+}
+
+#[test]
+fn a_downstream_that_changes_its_mind_gets_the_same_results() {
+    let (width, height) = (64, 64);
+    let properties = [("overlay", "box"), ("inference-interval", "100")];
+    let mut harness = shown(&properties, &info(PixelFormat::Rgb, width, height));
+    let pixels = centred_ball(width, height);
+    let mut next = |harness: &mut Harness, number| {
+        let frame = buffer(&pixels, width, height, number);
+        composition(&harness.push_and_pull(frame).expect("a frame")).is_some()
+    };
+    assert!(next(&mut harness, 0));
+    // From now on it takes plain caps only.
+    harness.set_sink_caps_str("video/x-raw,format=RGB");
+    assert!(!next(&mut harness, 1));
+    assert_eq!(announced(&mut harness), [false, true, false]);
+    let element = harness.element().expect("it has one");
+    let stats: gst::Structure = element.property("stats");
+    assert_eq!(stats.get::<u64>("inferred"), Ok(1), "{stats}");
+}
+
+#[test]
 fn frames_that_carry_one_result_share_its_overlay() {
     let (width, height) = (64, 64);
     let properties = [("overlay", "heatmap"), ("inference-interval", "2")];

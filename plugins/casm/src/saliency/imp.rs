@@ -104,6 +104,8 @@ pub struct CasmeSaliency {
     pub(super) discont: AtomicBool,
     /// Whether it is to be found out if overlays go beside the pixels.
     pub(super) undecided: AtomicBool,
+    /// The caps of the frames that come.
+    pub(super) taken: Mutex<Option<gst::Caps>>,
     pub(super) stats: Mutex<Stats>,
 }
 
@@ -234,7 +236,12 @@ impl BaseTransformImpl for CasmeSaliency {
         othercaps: gst::Caps,
     ) -> gst::Caps {
         let beside = lock(&self.outlet).lays_beside();
-        self.parent_fixate_caps(direction, caps, negotiation::preferred(&othercaps, beside))
+        let chosen = negotiation::preferred(&othercaps, beside);
+        match direction {
+            // Frames leave as they have come: nothing that downstream would like is added to their description.
+            gst::PadDirection::Sink if !chosen.is_empty() => negotiation::like(caps, &chosen),
+            _ => self.parent_fixate_caps(direction, caps, chosen),
+        }
     }
 
     fn set_caps(&self, incaps: &gst::Caps, _outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {

@@ -68,6 +68,8 @@ impl CasmeSaliency {
                 if let Some(instance) = instance {
                     let path = lock(&self.settings).model.clone();
                     self.swap_model(&instance, path);
+                    // The element may have stopped meanwhile.
+                    self.leave(instance);
                 }
             }
             // Downstream may show overlays that come beside the pixels.
@@ -88,6 +90,7 @@ impl CasmeSaliency {
         self.stop_task();
         *lock(&self.outlet) = Outlet::default();
         drop(lock(&self.intake).take());
+        *lock(&self.taken) = None;
         let instance = lock(&self.instance).take();
         if let Some(instance) = instance {
             self.leave(instance);

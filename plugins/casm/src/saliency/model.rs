@@ -41,7 +41,9 @@ impl Drop for Model {
         // The last who lets go of a model may hold locks that frames wait for, and an engine takes its time to close.
         if let (Some(closing), Some(engine)) = (self.closing.take(), lock(&self.engine).take()) {
             // Where nobody is left to do it, it is done here.
-            let _ = closing.send(Closing(engine));
+            if let Err(unsent) = closing.send(Closing(engine)) {
+                unsent.into_inner().close();
+            }
         }
     }
 }

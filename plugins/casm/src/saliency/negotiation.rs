@@ -46,6 +46,11 @@ fn is_marked(caps: &gst::CapsRef) -> bool {
         .is_some_and(|features| !features.is_any() && features.contains(FEATURE))
 }
 
+/// `caps` with the feature, or without it, as the first of `chosen` are.
+pub fn like(caps: &gst::Caps, chosen: &gst::Caps) -> gst::Caps {
+    marked(caps, is_marked(chosen))
+}
+
 /// The caps on the other side of the element. What comes with overlays leaves with them; what comes without may leave
 /// with ours. Those without are first, so that nobody takes the others by chance.
 pub fn transformed(
@@ -115,11 +120,16 @@ impl CasmeSaliency {
         gst::debug!(CAT, imp = self, "Caps {caps}");
         // Frames of the former layout leave first.
         let _ = self.drain();
+        self.undecided.store(true, Ordering::Relaxed);
+        let before = lock(&self.taken).replace(caps.clone());
+        if before.as_ref() == Some(caps) {
+            // Only downstream has changed: the stream goes on, with its results.
+            return Ok(());
+        }
         if let Some(intake) = lock(&self.intake).as_mut() {
             intake.set_layout(layout);
         }
         lock(&self.outlet).forget();
-        self.undecided.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -181,7 +191,15 @@ impl CasmeSaliency {
         let beside = if fixed {
             now
         } else {
-            let wanted = self.shows_overlays(&to);
+            let wanted = match self.shows_overlays(&to) {
+                Some(wanted) => wanted,
+                // A queue that fills itself answers nothing for now; what was known still holds.
+                None if now && source.peer_query_accept_caps(&to) => {
+                    self.undecided.store(true, Ordering::Relaxed);
+                    true
+                }
+                None => false,
+            };
             let other = marked(&to, wanted);
             // Downstream may take overlays without saying that it shows them.
             let changes = wanted != now && !source.peer_query_caps(Some(&other)).is_empty();
@@ -191,13 +209,12 @@ impl CasmeSaliency {
         lock(&self.outlet).lay_beside(beside);
     }
 
-    /// Whether downstream says that it shows overlays which come beside the pixels.
-    fn shows_overlays(&self, caps: &gst::Caps) -> bool {
+    /// Whether downstream says that it shows overlays which come beside the pixels; `None` if it does not answer.
+    fn shows_overlays(&self, caps: &gst::Caps) -> Option<bool> {
         let mut query = Allocation::new(Some(caps), false);
-        self.obj().src_pad().peer_query(&mut query)
-            && query
-                .find_allocation_meta::<VideoOverlayCompositionMeta>()
-                .is_some()
+        let answered = self.obj().src_pad().peer_query(&mut query);
+        let shows = || query.find_allocation_meta::<VideoOverlayCompositionMeta>();
+        answered.then(|| shows().is_some())
     }
 
     /// Sends downstream `new` caps after the last frame of the `old` ones; false if it refuses them.
@@ -210,11 +227,17 @@ impl CasmeSaliency {
         if element.update_src_caps(new).is_ok() {
             return true;
         }
-        gst::warning!(
-            CAT,
-            imp = self,
-            "Downstream said that it takes {new}, but does not"
-        );
+        if !element
+            .src_pad()
+            .pad_flags()
+            .contains(gst::PadFlags::FLUSHING)
+        {
+            gst::warning!(
+                CAT,
+                imp = self,
+                "Downstream said that it takes {new}, but does not"
+            );
+        }
         let _ = element.update_src_caps(old);
         false
     }

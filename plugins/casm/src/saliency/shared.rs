@@ -121,7 +121,11 @@ impl Instance {
 
     /// Leaves the instance; the last who does ends the worker and closes the model. False if that hangs.
     pub fn leave(instance: Arc<Instance>) -> bool {
-        Arc::into_inner(instance).is_none_or(|last| last.worker.stop(STOP_PATIENCE))
+        Arc::into_inner(instance).is_none_or(|last| {
+            // First, so that the worker closes it, and whoever stops waits for that no longer than for the worker.
+            drop(last.model);
+            last.worker.stop(STOP_PATIENCE)
+        })
     }
 }
 

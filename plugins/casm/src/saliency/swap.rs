@@ -70,8 +70,11 @@ fn load(instance: &Weak<Instance>, path: &str, number: u64) -> Option<Swap> {
     }
     let opened = Model::open(path, &options);
     let instance = instance.upgrade()?;
-    Some(match opened {
+    let swap = match opened {
         Ok(model) => Swap::Done(instance.set_model(model)),
         Err(error) => Swap::Failed(error),
-    })
+    };
+    // All others may have left meanwhile.
+    Instance::leave(instance);
+    Some(swap)
 }

@@ -41,6 +41,9 @@ pub struct Worker {
     ended: Receiver<()>,
 }
 
+/// Batches one after the other, without a pause, before an old engine is closed all the same: frames wait for it then.
+const MOST_BUSY: u32 = 64;
+
 /// Not bounded itself: each stream has as many jobs as frames and regions, which are.
 #[derive(Default)]
 struct Inbox(Mutex<Delivered>);
@@ -141,18 +144,25 @@ impl Serving {
     fn serve(&self, rung: &Receiver<()>, batching: Batching) {
         let mut waiting = Rotation::default();
         let (mut batch, mut bench) = (Vec::new(), Bench::default());
+        let mut busy = 0;
         loop {
-            // One between two batches, because frames wait for it.
-            if let Ok(engine) = self.closed.try_recv() {
+            self.take_in(&mut waiting);
+            // Where frames always wait, an engine's memory is not to stay for ever.
+            busy += 1;
+            if busy > MOST_BUSY
+                && let Ok(engine) = self.closed.try_recv()
+            {
+                busy = 0;
                 engine.close();
             }
-            self.take_in(&mut waiting);
             if waiting.is_empty() {
+                busy = 0;
                 select! {
                     recv(self.closed) -> engine => if let Ok(engine) = engine {
                         engine.close();
                     },
                     recv(rung) -> bell => if bell.is_err() {
+                        self.closed.try_iter().for_each(Closing::close);
                         return;
                     },
                 }
