@@ -260,7 +260,7 @@ fn a_downstream_that_changes_its_mind_gets_the_same_results() {
     let properties = [("overlay", "box"), ("inference-interval", "100")];
     let mut harness = shown(&properties, &info(PixelFormat::Rgb, width, height));
     let pixels = centred_ball(width, height);
-    let mut next = |harness: &mut Harness, number| {
+    let next = |harness: &mut Harness, number| {
         let frame = buffer(&pixels, width, height, number);
         composition(&harness.push_and_pull(frame).expect("a frame")).is_some()
     };
