@@ -6,13 +6,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use casm::engine::{EngineDescription, LaidFrame, Output};
 use casm::{Checkpoint, Engine, PixelFormat, Result};
 use casm_tests::composition::show_overlays;
 use casm_tests::gst::{harness, info, mask, named, pipeline, stamp};
+use casm_tests::machine::alone;
 use casm_tests::soak::{heap, report, slope};
 use gst::prelude::*;
 use gst_video::VideoRegionOfInterestMeta;
@@ -92,15 +93,6 @@ impl Engine for Blobs {
 }
 
 const SIZE: (u32, u32) = (320, 240);
-
-/// The tests here disturb each other's figures.
-static MACHINE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    MACHINE
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
-}
 
 /// The engine under this name; if it prepares its input, it is given frames as they are.
 fn blobs(name: &str, prepares_input: bool) -> SharedEngine {

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use casm::PixelFormat;
 use casm_tests::engine::{POISON, register};
 use casm_tests::gst::{caps, info, mask, named, pipeline, resident, said, stamp};
+use casm_tests::machine::{alone, beside};
 use gst::prelude::*;
 use gst_check::Harness;
 
-use crate::{Playing, SIZE, alone, beside, eventually, grey, small};
+use crate::{Playing, SIZE, eventually, grey, small};
 
 fn inside(id: &str, depth: &str) -> Harness {
     small(&[("model-instance-id", id), ("async-depth", depth)])
@@ -347,7 +348,7 @@ fn states_change_at_any_moment() {
 
 #[test]
 fn ten_thousand_frames_leave_no_memory() {
-    let _machine = beside();
+    let _machine = alone();
     let (_shared, _) = register("memory", 0, 1, Duration::ZERO);
     let mut harness = small(&[
         ("model-instance-id", "memory"),

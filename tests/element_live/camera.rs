@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use casm_tests::engine::{register, register_for_frames};
 use casm_tests::gst::{count, named, pipeline, stamp, wait};
+use casm_tests::machine::{alone, beside};
 use gst::prelude::*;
 
-use crate::{Playing, SIZE, alone, beside, eventually, small};
+use crate::{Playing, SIZE, eventually, small};
 
 /// As many as V4L2 drivers are usually asked for.
 const BUFFERS: u32 = 4;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use casm_tests::engine::register;
 use casm_tests::gst::{count, named, pipeline, stats};
+use casm_tests::machine::alone;
 use gst::prelude::*;
 
-use crate::{Playing, alone, record};
+use crate::{Playing, record};
 
 /// 50 frames a second, each held for 300 ms more than its time, with up to `depth` of them inside of the element.
 fn held(name: &str, depth: u32) -> (Playing, gst::Element) {

@@ -5,11 +5,12 @@ use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use casm_tests::engine::{register, register_for_frames};
+use casm_tests::machine::beside;
 use gst::glib;
 use gst_video::ffi::GstVideoMeta;
 use gst_video::{VideoFormat, VideoFrameFlags, VideoMeta};
 
-use crate::{SIZE, beside, eventually, grey, record, small};
+use crate::{SIZE, eventually, grey, record, small};
 
 fn inside(id: &str) -> gst_check::Harness {
     small(&[("model-instance-id", id), ("async-depth", "8")])

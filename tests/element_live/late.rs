@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use casm_tests::engine::register;
 use casm_tests::gst::{count, mask, named, pipeline, wait};
+use casm_tests::machine::{alone, beside};
 use gst::prelude::*;
 use gstcasm::MaskMeta;
 
-use crate::{Playing, alone, beside, eventually, grey, percentile, small};
+use crate::{Playing, eventually, grey, percentile, small};
 
 /// A source of 60 frames a second before a model that makes 15.
 const FRAME: Duration = Duration::from_nanos(16_666_667);

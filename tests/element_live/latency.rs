@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use casm_tests::engine::register;
 use casm_tests::gst::{named, pipeline, stats};
+use casm_tests::machine::{alone, beside};
 use gst::prelude::*;
 
-use crate::{Passed, Playing, alone, beside, eventually, grey, percentile, record, small};
+use crate::{Passed, Playing, eventually, grey, percentile, record, small};
 
 /// What `element` adds to the minimum latency.
 fn claimed(element: &gst::Element) -> Duration {

@@ -26,7 +26,7 @@ mod stopping;
 mod swap;
 mod tracer;
 
-use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use casm::PixelFormat;
@@ -93,23 +93,6 @@ impl std::ops::Deref for Playing {
     fn deref(&self) -> &gst::Pipeline {
         &self.0
     }
-}
-
-/// Tests that measure times have the machine to themselves, as far as this program goes.
-static MACHINE: RwLock<()> = RwLock::new(());
-
-/// For tests that measure times.
-pub fn alone() -> RwLockWriteGuard<'static, ()> {
-    MACHINE
-        .write()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-/// For the others.
-pub fn beside() -> RwLockReadGuard<'static, ()> {
-    MACHINE
-        .read()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// Waits until `done`, for a time that only a hang takes.

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use casm_tests::engine::{Behaviour, POISON, register, register_for_frames};
 use casm_tests::gst::{count, mask, named, pipeline, resident, said, stats};
+use casm_tests::machine::{alone, beside};
 use gst::prelude::*;
 use gst_video::VideoRegionOfInterestMeta;
 
-use crate::{Playing, alone, beside, eventually, grey, small};
+use crate::{Playing, eventually, grey, small};
 
 /// A pipeline that plays as fast as its model answers.
 fn stream(id: &str, properties: &str) -> (Playing, gst::Element) {
@@ -226,7 +227,7 @@ fn the_model_is_there_once_and_goes_with_the_last_who_uses_it() {
 
 #[test]
 fn a_loaded_model_is_shared_and_the_first_settles_how_it_runs() {
-    let _machine = beside();
+    let _machine = alone();
     let properties = [("model-instance-id", "loaded"), ("device", "cpu")];
     let mut first = small(&properties);
     assert!(first.push_and_pull(grey(0, 100)).is_ok());

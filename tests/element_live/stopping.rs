@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use casm_tests::engine::register;
 use casm_tests::gst::mask;
+use casm_tests::machine::{alone, beside};
 use gst::prelude::*;
 use gst_check::Harness;
 
-use crate::{alone, beside, eventually, grey, small};
+use crate::{eventually, grey, small};
 
 fn inside(id: &str, depth: &str) -> Harness {
     small(&[("model-instance-id", id), ("async-depth", depth)])

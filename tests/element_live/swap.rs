@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use casm::Checkpoint;
 use casm_tests::engine::register;
 use casm_tests::gst::{buffer, centred_ball, harness, info, mask, resident, stats};
+use casm_tests::machine::{alone, beside};
 use gst::prelude::*;
 use gst_check::Harness;
 
-use crate::{beside, eventually};
+use crate::eventually;
 
 const SIZE: (u32, u32) = (160, 120);
 
@@ -174,7 +175,7 @@ fn of_several_models_set_in_a_row_the_last_one_wins() {
 
 #[test]
 fn fifty_swaps_leave_no_memory_behind() {
-    let _machine = beside();
+    let _machine = alone();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let paths = ["1", "2"].map(|name| model_file(folder.path(), name));
     let (mut harness, bus) = playing(&[]);

@@ -2,9 +2,8 @@
 
 use std::process::Command;
 
+use casm_tests::machine::alone;
 use casm_tests::plugin_folder;
-
-use crate::alone;
 
 /// The number of nanoseconds in `field` of a tracer's record, in ms.
 fn milliseconds(record: &str, field: &str) -> Option<f64> {

@@ -9,7 +9,7 @@
 //! | [`regions`] | boxes of detectors upstream, refined |
 //! | [`upstream`] | the same from frame to frame and from element to element |
 //! | [`streams`] | masks and overlays as streams of their own |
-//! | [`reports`] | messages, counters, memory |
+//! | [`reports`] | messages and counters |
 
 mod flow;
 mod metadata;

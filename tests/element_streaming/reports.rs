@@ -1,8 +1,8 @@
-//! Messages, counters, memory.
+//! Messages and counters.
 
 use casm::PixelFormat;
 use casm_tests::gst::{
-    FRAME_TIME, caps, count, element, info, mask, named, pipeline, play, resident, roi, stats, wait,
+    FRAME_TIME, caps, count, element, info, mask, named, pipeline, play, roi, stats, wait,
 };
 use gst::prelude::*;
 use gst_check::Harness;
@@ -133,37 +133,4 @@ fn the_statistics_say_what_runs_and_start_anew() {
             assert!(time(stage) > 0.0 && time(stage) < whole, "{stats}");
         }
     }
-}
-
-#[test]
-fn two_hundred_state_changes_do_not_grow() {
-    let playing = pipeline(
-        "videotestsrc ! video/x-raw,width=64,height=48 ! casmesaliency ! fakesink sync=true",
-    );
-    let cycle = |target: gst::State| {
-        playing.set_state(target).expect("it starts");
-        playing
-            .state(gst::ClockTime::from_seconds(60))
-            .0
-            .expect("it has started");
-        playing.set_state(gst::State::Null).expect("it stops");
-    };
-    let cycles = |count: usize| {
-        for number in 0..count {
-            cycle(if number % 2 == 0 {
-                gst::State::Paused
-            } else {
-                gst::State::Playing
-            });
-        }
-    };
-    // Until allocators and thread pools have what they keep. Other tests of this file run at the
-    // same time and allocate too, so the tolerance has room for a few models (10 MB each); losing
-    // one a cycle would take 750 MB, losing one mask a cycle 15 MB.
-    cycles(25);
-    let before = resident();
-    cycles(75);
-    let grown = resident().saturating_sub(before);
-    println!("resident memory: {before} KiB, {grown} KiB more after 150 further state changes");
-    assert!(grown < 60 * 1024, "{grown} KiB more");
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use casm_tests::gst::{named, pipeline};
+use casm_tests::machine::alone;
 use casm_tests::soak::{count, report};
 use gst::prelude::*;
 
@@ -37,6 +38,7 @@ fn reach(playing: &gst::Pipeline, state: gst::State, after: &str) {
 
 #[test]
 fn frames_flow_again_after_any_interruption() {
+    let _machine = alone();
     let times = count("CASM_SOAK_INTERRUPTIONS", 20);
     let mut random = Random::new(2);
     // As good as endless, but with a length, so that there is somewhere to seek to.

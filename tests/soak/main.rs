@@ -5,12 +5,16 @@
 //! | [`endurance`] | frames through three pipelines, and the memory meanwhile | `CASM_SOAK_FRAMES` |
 //! | [`renegotiation`] | formats, sizes, layouts and properties that change from frame to frame | `CASM_SOAK_RENEGOTIATIONS` |
 //! | [`interruption`] | flushes, seeks, pauses and restarts in any order | `CASM_SOAK_INTERRUPTIONS` |
+//! | [`states`] | starts and stops, and the memory meanwhile | 100 |
+//!
+//! One at a time: what two of them measure is the memory of the whole process.
 //!
 //! What happens depends on `CASM_SOAK_SEED` alone.
 
 mod endurance;
 mod interruption;
 mod renegotiation;
+mod states;
 
 /// Numbers that depend on the seed alone.
 pub struct Random(u64);

@@ -2,6 +2,7 @@
 
 use casm::PixelFormat;
 use casm_tests::gst::{bytes, caps, harness, info, mask, rois, stamp};
+use casm_tests::machine::alone;
 use casm_tests::soak::{count, report};
 use gst::prelude::*;
 use gst_video::{VideoFrameFlags, VideoInfo, VideoMeta};
@@ -59,6 +60,7 @@ fn frame(random: &mut Random, info: &VideoInfo, format: PixelFormat) -> gst::Buf
 
 #[test]
 fn any_frame_may_be_unlike_the_last_one() {
+    let _machine = alone();
     let times = count("CASM_SOAK_RENEGOTIATIONS", 40);
     let mut random = Random::new(1);
     let mut harness = harness(&[], &info(PixelFormat::Rgb, 64, 48));

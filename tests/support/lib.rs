@@ -6,6 +6,7 @@ pub mod data;
 pub mod engine;
 pub mod golden;
 pub mod gst;
+pub mod machine;
 pub mod picture;
 pub mod run;
 pub mod soak;
