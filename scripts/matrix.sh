@@ -12,7 +12,7 @@ for suite in "$@"; do
     if enter "$suite" sh -ec '
         cargo build "$@" --lib --bins --example boxes
         cargo test "$@" --test element --test element_streaming --test element_live --test element_errors \
-            --test metadata --test pipelines' sh "${flags[@]}"; then
+            --test metadata --test pipelines --test soak' sh "${flags[@]}"; then
         say "$suite: passed"
     else
         say "$suite: FAILED"
