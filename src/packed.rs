@@ -133,7 +133,7 @@ impl Packed {
             return Err(missing("a weight"));
         };
         let input = folded.graph.layers()[layer].inputs[0];
-        let kind = self.kind_of(input.index());
+        let kind = self.kind_of(layer);
         let pack = || {
             let tensor = |values: &[f32]| -> std::result::Result<Tensor, TchError> {
                 let tensor = Tensor::f_from_slice(values)?.f_to_device(self.device)?;
@@ -178,34 +178,39 @@ impl Packed {
         let mut values: Vec<Option<Tensor>> = (0..self.values).map(|_| None).collect();
         for (step, constants) in &self.steps {
             let inputs = step.inputs.iter().map(|&input| values[input].as_ref());
-            let inputs: Vec<&Tensor> = inputs.collect::<Option<_>>().ok_or_else(unknown)?;
+            let mut inputs: Vec<&Tensor> = inputs.collect::<Option<_>>().ok_or_else(unknown)?;
             let result = match (&step.work, constants) {
                 (Work::Picture { mean }, Constants::Mean(on_device)) => match pictures {
                     Pictures::Bytes(count, pixels) if self.device == Device::Cpu => {
-                        picture::picture(count, pixels, mean, self.kind)?
+                        picture::picture(count, pixels, mean)?
                     }
                     Pictures::Bytes(count, pixels) => {
                         let side = (pixels.len() / (3 * count.max(1))).isqrt() as i64;
                         let bytes = Tensor::f_from_slice(pixels)?.f_to_device(self.device)?;
                         let bytes = bytes.f_reshape([count as i64, side, side, 3])?;
-                        picture::picture_of(&bytes, on_device, self.kind)?
+                        picture::picture_of(&bytes, on_device)?
                     }
-                    Pictures::Tensor(bytes) => picture::picture_of(bytes, on_device, self.kind)?,
+                    Pictures::Tensor(bytes) => picture::picture_of(bytes, on_device)?,
                 },
                 (
                     Work::Convolution {
                         conv,
                         activation,
                         in_place,
-                        ..
+                        layer,
                     },
                     Constants::Weights(weights),
-                ) => self.convolve(conv, &inputs, weights, *activation, *in_place)?,
+                ) => {
+                    let x = inputs[0].f_to_kind(self.kind_of(*layer))?;
+                    inputs[0] = &x;
+                    self.convolve(conv, &inputs, weights, *activation, *in_place)?
+                }
                 (
                     Work::Layer(operation @ Operation::Linear { .. }),
                     Constants::Weights(weights),
                 ) => {
-                    let pixel = inputs[0].f_unsqueeze(-1)?.f_unsqueeze(-1)?;
+                    let pixel = inputs[0].f_to_kind(self.kind_of(step.result))?;
+                    let pixel = pixel.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
                     let conv = convolution(operation);
                     let result = self.convolve(&conv, &[&pixel], weights, None, false)?;
                     result.f_flatten(1, -1)?

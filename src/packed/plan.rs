@@ -4,6 +4,7 @@
 //! there already: what a layer would otherwise read and write again stays in registers.
 
 use casm_core::network::{Activation, Conv2d, Graph, Operation};
+use casm_core::quantization::convolutions;
 
 /// Something to compute, of one layer or several.
 #[derive(Debug, Clone, PartialEq)]
@@ -174,17 +175,21 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Which values are kept in f32 even where weights and activations have 16 bits: everything from the
-/// decoder's enlargements on. They are small, and all that comes after them is rounded no more.
+/// Which values are kept in f32 even where weights and activations have 16 bits: the picture, the results of convolutions
+/// of few channels (the same that int8 leaves out: the encoder's first, and the decoder's last, level by level), and
+/// what is made of these without another convolution. The picture's 256 steps are more than bf16 has, and from the
+/// decoder's enlargements on all values are small, and rounded no more.
 pub fn wide(graph: &Graph) -> Vec<bool> {
-    let mut wide = Vec::with_capacity(graph.layers().len());
-    for layer in graph.layers() {
-        let widens = matches!(
-            layer.operation,
-            Operation::UpsampleBilinear { .. } | Operation::Sigmoid
-        );
-        let inherited = layer.inputs.iter().any(|value| wide[value.index()]);
-        wide.push(widens || inherited);
+    let many_channels = convolutions(graph);
+    let rounded = |at: usize| many_channels.iter().any(|(index, _)| *index == at);
+    let mut wide: Vec<bool> = Vec::with_capacity(graph.layers().len());
+    for (index, layer) in graph.layers().iter().enumerate() {
+        wide.push(match layer.operation {
+            Operation::Input | Operation::UpsampleBilinear { .. } | Operation::Sigmoid => true,
+            Operation::Conv2d(_) => !rounded(index),
+            Operation::Linear { .. } => false,
+            _ => layer.inputs.iter().any(|value| wide[value.index()]),
+        });
     }
     wide
 }
@@ -212,6 +217,29 @@ mod tests {
         });
         let input = casm_core::header::InputConfig::default();
         Folded::new(&config, &input, &tensors.collect()).expect("complete")
+    }
+
+    /// By count: the encoder's first convolution, four levels' products, and the decoder's last convolution.
+    #[test]
+    fn the_first_and_the_last_convolutions_are_wide() {
+        let checkpoint = Checkpoint::built_in().expect("valid");
+        let graph = Folded::from_checkpoint(&checkpoint).expect("valid").graph;
+        let wide = wide(&graph);
+        let layers = graph.layers().iter().zip(&wide);
+        let convolutions: Vec<_> = layers
+            .filter(|(layer, _)| matches!(layer.operation, Operation::Conv2d(_)))
+            .collect();
+        assert_eq!(convolutions.len(), 52 + 4 + 4 + 1);
+        assert_eq!(convolutions.iter().filter(|(_, wide)| **wide).count(), 6);
+        // What the second convolution reads is still in f32, and its result no more.
+        let (second, in_f32) = convolutions[1];
+        assert!(!in_f32 && wide[second.inputs[0].index()]);
+        let outputs: Vec<bool> = graph
+            .outputs()
+            .iter()
+            .map(|value| wide[value.index()])
+            .collect();
+        assert_eq!(outputs, [true, false], "mask and logits");
     }
 
     /// Sixteen blocks add their shortcuts, four of which are convolved; each sum takes the place of the
