@@ -25,9 +25,29 @@ pub mod visualize;
 
 use std::path::Path;
 
-use casm::Checkpoint;
+use anyhow::Context;
+use casm::checkpoint::{NamedTensor, Storage, serialize};
+use casm::{Checkpoint, Header};
+use casm_training::snapshot::write_atomically;
 
 /// The checkpoint that was named, or the built-in one.
 fn checkpoint(model: Option<&Path>) -> casm::Result<Checkpoint> {
     model.map_or_else(Checkpoint::built_in, Checkpoint::open)
+}
+
+/// Writes what a checkpoint has become to `out`, in the number format that it had; `done` is what should have happened.
+fn write_changed(
+    checkpoint: &Checkpoint,
+    header: &Header,
+    tensors: &[NamedTensor],
+    out: &Path,
+    done: &str,
+) -> anyhow::Result<()> {
+    let storage = match checkpoint.number_formats().as_str() {
+        "F16" => Storage::F16,
+        _ => Storage::F32,
+    };
+    let bytes = serialize(header, tensors, storage)?;
+    write_atomically(out, |file| file.write_all(&bytes))
+        .with_context(|| format!("{} was not {done}", checkpoint.origin()))
 }

@@ -3,11 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use casm::calibration::calibrate;
-use casm::checkpoint::{NamedTensor, Storage, serialize};
+use casm::checkpoint::NamedTensor;
 use casm_training::evaluation::Location;
-use casm_training::snapshot::write_atomically;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::frames::Frames;
@@ -60,13 +58,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let convolutions = quantization.inputs.len();
     header.quantization = Some(quantization);
     let tensors: Vec<NamedTensor> = checkpoint.tensors()?.into_values().collect();
-    let storage = match checkpoint.number_formats().as_str() {
-        "F16" => Storage::F16,
-        _ => Storage::F32,
-    };
-    let bytes = serialize(&header, &tensors, storage)?;
-    write_atomically(&arguments.out, |file| file.write_all(&bytes))
-        .with_context(|| format!("{} was not quantised", checkpoint.origin()))?;
+    super::write_changed(&checkpoint, &header, &tensors, &arguments.out, "quantised")?;
     eprintln!(
         "casm: ranges of {convolutions} convolutions over {used} pictures are in '{0}'; measure what int8 costs with \
          `casm evaluate --agreement --model {0} --data PATH`",

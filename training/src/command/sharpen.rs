@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use casm::checkpoint::{NamedTensor, Storage, serialize};
+use casm::checkpoint::NamedTensor;
 use casm::engine::Output;
 use casm::{EngineOptions, Precision};
 use casm_training::evaluation::Location;
 use casm_training::sharpening::Sharpening;
-use casm_training::snapshot::write_atomically;
 
 use super::figure::progress_bar;
 use super::frames::Frames;
@@ -94,13 +93,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     sharpening
         .apply(&mut tensors)
         .with_context(|| format!("{} cannot be sharpened", checkpoint.origin()))?;
-    let storage = match checkpoint.number_formats().as_str() {
-        "F16" => Storage::F16,
-        _ => Storage::F32,
-    };
-    let bytes = serialize(&header, &tensors, storage)?;
-    write_atomically(&arguments.out, |file| file.write_all(&bytes))
-        .with_context(|| format!("{} was not sharpened", checkpoint.origin()))?;
+    super::write_changed(&checkpoint, &header, &tensors, &arguments.out, "sharpened")?;
     let mean = masks.iter().map(|&mask| f64::from(mask)).sum::<f64>() / masks.len() as f64;
     eprintln!(
         "casm: the mean mask of {pictures} pictures was {mean:.3} and is {} in '{}' (offset {:+.3})",

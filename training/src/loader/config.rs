@@ -8,7 +8,7 @@ use super::Transform;
 const MOST_UNDER_WAY: usize = 1 << 20;
 
 /// Largest side of the input, in pixels.
-pub(super) const LARGEST: u32 = 8192;
+pub const LARGEST: u32 = 8192;
 
 /// How batches are made.
 #[derive(Debug, Clone, PartialEq)]

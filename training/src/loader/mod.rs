@@ -12,7 +12,7 @@ mod view;
 mod worker;
 
 pub use batch::Batch;
-pub use config::LoaderConfig;
+pub use config::{LARGEST, LoaderConfig};
 pub use stream::Loader;
 pub use transform::Transform;
 pub use view::{Origin, View};

@@ -14,6 +14,7 @@ use super::precision::TrainingPrecision;
 use super::start::DecoderInit;
 use super::strategy::Preset;
 use crate::alternating::{ClassifierStep, MappingGradient, StepOptions};
+use crate::loader::LARGEST;
 use crate::optimizer::RateSchedule;
 use crate::thinning::ThinningPolicy;
 
@@ -245,8 +246,8 @@ impl CourseConfig {
         share("--whole", self.data.whole)?;
         if let Some(side) = self.data.squash {
             ensure!(
-                (1..=8192).contains(&side),
-                "--squash is {side}, but must be from 1 to 8192 pixels"
+                (1..=LARGEST).contains(&side),
+                "--squash is {side}, but must be from 1 to {LARGEST} pixels"
             );
         }
         ensure!(
