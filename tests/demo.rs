@@ -227,6 +227,11 @@ fn errors_of_the_element_are_passed_on() {
 }
 
 #[test]
+fn a_value_out_of_range_is_refused_with_the_range() {
+    Run::new(&["--set", "box-hysteresis=5"]).failed("--set box-hysteresis: must be from 0 to 1");
+}
+
+#[test]
 fn a_missing_plugin_or_decoder_is_named_with_the_remedy() {
     let folder = folder();
     let registry = folder.path().join("registry.bin");

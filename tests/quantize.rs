@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output as Finished};
 
-use casm::engine::Output;
+use casm::engine::{Output, cpu_has_bf16};
 use casm::{Checkpoint, Device, Engine, EngineOptions, Error, Precision};
 use casm_tests::{clips, golden, program};
 use tempfile::TempDir;
@@ -176,6 +176,34 @@ fn agreement_is_measured_on_pictures_without_annotations() {
     ]);
     assert_eq!(finished.status.code(), Some(2), "{said}");
     assert!(said.contains("nothing to compare"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_compared_is_said() {
+    if !cpu_has_bf16() {
+        return println!("skipped: without int8 there is nothing to compare on this CPU");
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let model = quantized(&folder);
+    let pictures = folder.path().join("pictures");
+    let arguments = [
+        "evaluate",
+        "--agreement",
+        "--threads",
+        "1",
+        "--model",
+        text(&model),
+    ];
+    let mut command = Command::new(program("casm"));
+    command.args(arguments).args(["--data", text(&pictures)]);
+    let finished = command.env("CASM_OPENVINO_DIR", "/nowhere").output();
+    let finished = finished.expect("it runs");
+    let said = String::from_utf8_lossy(&finished.stderr);
+    assert!(
+        said.contains("int8 was not compared") && said.contains("/nowhere"),
+        "{said}"
+    );
+    assert_eq!(finished.status.code(), Some(1), "{said}");
 }
 
 #[test]

@@ -62,6 +62,9 @@ fn masks_get_the_mean_and_contrast_that_were_asked_for() {
     let (plain, sharp) = (Checkpoint::built_in(), Checkpoint::open(&path));
     let (plain, sharp) = (plain.expect("built in"), sharp.expect("a checkpoint"));
     assert!(sharp.header().provenance.notes.contains("contrast 2"));
+    // The scores in the header were those of the masks before.
+    assert!(!plain.header().provenance.metrics.is_empty());
+    assert!(sharp.header().provenance.metrics.is_empty());
     // Half precision stays half precision: the last layer's numbers are rounded to 11 bits.
     assert_eq!(sharp.number_formats(), plain.number_formats());
     let (before, after) = (localizations(&plain, &data), localizations(&sharp, &data));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::ValueEnum;
 use gst::prelude::*;
 use gst::{PadProbeReturn, PadProbeType};
@@ -205,10 +205,29 @@ impl ElementOptions {
                 .with_context(|| format!("--set {name}: {ELEMENT} has no such property to set"))?;
             let value = gst::glib::Value::deserialize_with_pspec(value, &property)
                 .with_context(|| format!("--set {name}: '{value}' is not a value of it"))?;
+            // GLib's binding panics beyond the range.
+            if let Some([least, most]) = range(&property) {
+                let number = value.transform::<f64>().ok();
+                let number = number.and_then(|number| number.get::<f64>().ok());
+                ensure!(
+                    number.is_none_or(|number| (least..=most).contains(&number)),
+                    "--set {name}: must be from {least} to {most}"
+                );
+            }
             element.set_property_from_value(name, &value);
         }
         Ok(())
     }
+}
+
+/// The least and the largest value of a property that is a number.
+fn range(property: &gst::glib::ParamSpec) -> Option<[f64; 2]> {
+    use gst::glib::{ParamSpecDouble, ParamSpecUInt};
+    if let Some(number) = property.downcast_ref::<ParamSpecDouble>() {
+        return Some([number.minimum(), number.maximum()]);
+    }
+    let number = property.downcast_ref::<ParamSpecUInt>()?;
+    Some([number.minimum(), number.maximum()].map(f64::from))
 }
 
 /// `PROPERTY=VALUE`.

@@ -180,9 +180,8 @@ impl FromStr for Device {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// The fastest that keeps the results: f32. The bounds of `casm evaluate --agreement` are boxes that overlap
-    /// those of f32 by 0.98 on average. The built-in model has 0.990 in bf16 on 650 pictures, but in
-    /// libtorch 0.31 points more localisation error, where 0.3 are allowed.
+    /// f32, on every machine: bf16 keeps the bounds of `casm evaluate --agreement` with the built-in model, but
+    /// a pipeline's answers would depend on the CPU.
     #[default]
     Auto,
     /// 32-bit floating point.

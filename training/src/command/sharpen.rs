@@ -83,6 +83,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let sharpening = Sharpening::new(&masks, arguments.contrast, arguments.area)?;
 
     let mut header = checkpoint.header().clone();
+    // The scores are those of other masks.
+    header.provenance.metrics.clear();
     let notes = &mut header.provenance.notes;
     let separator = if notes.is_empty() { "" } else { "; " };
     *notes += &format!(

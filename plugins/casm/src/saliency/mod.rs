@@ -133,7 +133,10 @@ pub enum LatePolicy {
 pub enum Precision {
     /// The engine chooses.
     #[default]
-    #[enum_value(name = "The fastest that keeps the results", nick = "auto")]
+    #[enum_value(
+        name = "32-bit floating point, whose results the others do not always give",
+        nick = "auto"
+    )]
     Auto,
     /// 32-bit floating point.
     #[enum_value(name = "32-bit floating point", nick = "f32")]
