@@ -81,17 +81,22 @@ impl Packed {
         functions: Option<&'static Functions>,
     ) -> Result<Packed> {
         let graph = &folded.graph;
+        let wide = match kind {
+            Kind::Float => vec![true; graph.layers().len()],
+            _ => wide(graph),
+        };
+        let plan = steps(graph, &wide);
         let mut packed = Packed {
             steps: Vec::new(),
             outputs: graph.outputs().iter().map(|value| value.index()).collect(),
             values: graph.layers().len(),
             kind,
-            wide: wide(graph),
+            wide,
             device,
             functions,
         };
         let sides = sides(folded, side);
-        for step in steps(graph) {
+        for step in plan {
             let layer = match &step.work {
                 Work::Convolution { layer, .. } => Some(*layer),
                 Work::Layer(Operation::Linear { .. }) => Some(step.result),
@@ -178,7 +183,7 @@ impl Packed {
         let mut values: Vec<Option<Tensor>> = (0..self.values).map(|_| None).collect();
         for (step, constants) in &self.steps {
             let inputs = step.inputs.iter().map(|&input| values[input].as_ref());
-            let mut inputs: Vec<&Tensor> = inputs.collect::<Option<_>>().ok_or_else(unknown)?;
+            let inputs: Vec<&Tensor> = inputs.collect::<Option<_>>().ok_or_else(unknown)?;
             let result = match (&step.work, constants) {
                 (Work::Picture { mean }, Constants::Mean(on_device)) => match pictures {
                     Pictures::Bytes(count, pixels) if self.device == Device::Cpu => {
@@ -201,8 +206,10 @@ impl Packed {
                     },
                     Constants::Weights(weights),
                 ) => {
-                    let x = inputs[0].f_to_kind(self.kind_of(*layer))?;
-                    inputs[0] = &x;
+                    let kind = self.kind_of(*layer);
+                    let inputs = inputs.iter().map(|x| x.f_to_kind(kind));
+                    let inputs: Vec<Tensor> = inputs.collect::<Result<_, _>>()?;
+                    let inputs: Vec<&Tensor> = inputs.iter().collect();
                     self.convolve(conv, &inputs, weights, *activation, *in_place)?
                 }
                 (
@@ -214,6 +221,10 @@ impl Packed {
                     let conv = convolution(operation);
                     let result = self.convolve(&conv, &[&pixel], weights, None, false)?;
                     result.f_flatten(1, -1)?
+                }
+                (Work::Layer(operation @ Operation::Add), _) => {
+                    let sum = self.layer(operation, &inputs)?;
+                    sum.f_to_kind(self.kind_of(step.result))?
                 }
                 (Work::Layer(operation), _) => self.layer(operation, &inputs)?,
                 _ => return Err(unknown()),

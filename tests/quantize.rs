@@ -99,7 +99,7 @@ fn a_quantised_checkpoint_has_the_same_weights_and_runs_in_int8() {
     let pairs = int8.iter().zip(&reference);
     let mean = pairs.map(|(a, b)| (a - b).abs()).sum::<f32>() / reference.len() as f32;
     println!("masks differ by {mean} on average");
-    // Measured over 650 photographs: 0.016. No difference would mean that nothing is quantised.
+    // Measured over 650 photographs: 0.014 to 0.017, by the pictures that the ranges are of. No difference would mean that nothing is quantised.
     assert!(mean > 1e-3 && mean < 0.06, "{mean}");
 }
 
@@ -196,6 +196,8 @@ fn what_cannot_be_compared_is_said() {
     ];
     let mut command = Command::new(program("casm"));
     command.args(arguments).args(["--data", text(&pictures)]);
+    let json = folder.path().join("agreement.json");
+    command.arg("--json").arg(&json);
     let finished = command.env("CASM_OPENVINO_DIR", "/nowhere").output();
     let finished = finished.expect("it runs");
     let said = String::from_utf8_lossy(&finished.stderr);
@@ -203,6 +205,12 @@ fn what_cannot_be_compared_is_said() {
         said.contains("int8 was not compared") && said.contains("/nowhere"),
         "{said}"
     );
+    // By this alone: what was compared keeps its bounds.
+    let written = std::fs::read_to_string(&json).expect("written");
+    let written: serde_json::Value = serde_json::from_str(&written).expect("JSON");
+    let rows = written[0]["agreement"].as_array().expect("a list");
+    let kept = |row: &serde_json::Value| row["beyond"].as_array().is_some_and(Vec::is_empty);
+    assert!(rows.len() == 1 && rows.iter().all(kept), "{written}");
     assert_eq!(finished.status.code(), Some(1), "{said}");
 }
 

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::network::{Conv2d, Graph, Operation};
 
-/// Fewest channels of a quantised convolution, in and out.
+/// Fewest channels of a quantised convolution, in and out. Those with fewer are also what the libtorch engine keeps in
+/// f32 when the rest is in 16 bits.
 const FEWEST_CHANNELS: usize = 16;
 
 /// What int8 needs to know of a network's activations.

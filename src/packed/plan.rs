@@ -42,9 +42,9 @@ pub enum Work {
     Layer(Operation),
 }
 
-/// Divides the graph into steps.
-pub fn steps(graph: &Graph) -> Vec<Step> {
-    let plan = Plan::new(graph);
+/// Divides the graph into steps. `wide` says of every value whether it is in f32, as [`wide()`] does, or all are.
+pub fn steps(graph: &Graph, wide: &[bool]) -> Vec<Step> {
+    let plan = Plan::new(graph, wide);
     let mut steps: Vec<Step> = Vec::new();
     for (index, taken) in plan.taken.iter().enumerate() {
         if !taken && graph.layers()[index].operation != Operation::Input {
@@ -79,7 +79,7 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(graph: &'a Graph) -> Plan<'a> {
+    fn new(graph: &'a Graph, wide: &[bool]) -> Plan<'a> {
         let layers = graph.layers();
         let mut uses = vec![0; layers.len()];
         let inputs = layers.iter().flat_map(|layer| &layer.inputs);
@@ -90,17 +90,18 @@ impl<'a> Plan<'a> {
             taken: vec![false; layers.len()],
             convolved: vec![None; layers.len()],
         };
-        let wide = wide(graph);
         for (index, layer) in layers.iter().enumerate() {
             let inputs: Vec<usize> = layer.inputs.iter().map(|value| value.index()).collect();
             let alone = |input: usize| uses[input] == 1;
             let convolution =
                 |input: usize| matches!(layers[input].operation, Operation::Conv2d(_));
             match layer.operation {
-                Operation::Add if wide[inputs[0]] == wide[inputs[1]] => {
+                Operation::Add => {
+                    // The other side is brought into the convolution's format, which must be the sum's.
                     let convolved = |&position: &usize| {
                         let input = inputs[position];
-                        alone(input) && convolution(input) && !plan.taken[input]
+                        let fits = wide[input] == wide[index];
+                        alone(input) && convolution(input) && !plan.taken[input] && fits
                     };
                     // The later one: what is added to it must be there.
                     let candidates = (0..2).filter(convolved);
@@ -188,6 +189,8 @@ pub fn wide(graph: &Graph) -> Vec<bool> {
             Operation::Input | Operation::UpsampleBilinear { .. } | Operation::Sigmoid => true,
             Operation::Conv2d(_) => !rounded(index),
             Operation::Linear { .. } => false,
+            // A shortcut from the stem: the blocks go on in 16 bits.
+            Operation::Add => layer.inputs.iter().all(|value| wide[value.index()]),
             _ => layer.inputs.iter().any(|value| wide[value.index()]),
         });
     }
@@ -195,103 +198,4 @@ pub fn wide(graph: &Graph) -> Vec<bool> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use casm_core::Checkpoint;
-    use casm_core::network::{EncoderConfig, Folded, NetworkConfig, ResnetConfig};
-
-    fn count(steps: &[Step], of: impl Fn(&Work) -> bool) -> usize {
-        steps.iter().filter(|step| of(&step.work)).count()
-    }
-
-    fn folded(config: NetworkConfig) -> Folded {
-        let parameters = config.network().parameters();
-        let tensors = parameters.into_iter().map(|parameter| {
-            let values = vec![1.0; parameter.shape.iter().product()];
-            let tensor = casm_core::checkpoint::NamedTensor {
-                name: parameter.name.clone(),
-                shape: parameter.shape,
-                values,
-            };
-            (parameter.name, tensor)
-        });
-        let input = casm_core::header::InputConfig::default();
-        Folded::new(&config, &input, &tensors.collect()).expect("complete")
-    }
-
-    /// By count: the encoder's first convolution, four levels' products, and the decoder's last convolution.
-    #[test]
-    fn the_first_and_the_last_convolutions_are_wide() {
-        let checkpoint = Checkpoint::built_in().expect("valid");
-        let graph = Folded::from_checkpoint(&checkpoint).expect("valid").graph;
-        let wide = wide(&graph);
-        let layers = graph.layers().iter().zip(&wide);
-        let convolutions: Vec<_> = layers
-            .filter(|(layer, _)| matches!(layer.operation, Operation::Conv2d(_)))
-            .collect();
-        assert_eq!(convolutions.len(), 52 + 4 + 4 + 1);
-        assert_eq!(convolutions.iter().filter(|(_, wide)| **wide).count(), 6);
-        // What the second convolution reads is still in f32, and its result no more.
-        let (second, in_f32) = convolutions[1];
-        assert!(!in_f32 && wide[second.inputs[0].index()]);
-        let outputs: Vec<bool> = graph
-            .outputs()
-            .iter()
-            .map(|value| wide[value.index()])
-            .collect();
-        assert_eq!(outputs, [true, false], "mask and logits");
-    }
-
-    /// Sixteen blocks add their shortcuts, four of which are convolved; each sum takes the place of the
-    /// shortcut, except where the decoder goes on to read it.
-    #[test]
-    fn a_resnet_is_convolutions_with_everything_else_in_them() {
-        let config = EncoderConfig::Resnet(ResnetConfig::resnet50(10));
-        let steps = steps(&folded(NetworkConfig::new(config)).graph);
-        let added = |in_place: bool| {
-            count(
-                &steps,
-                |work| matches!(work, Work::Convolution { in_place: is, activation: Some(Activation::Relu), .. } if *is == in_place),
-            )
-        };
-        let sums = steps
-            .iter()
-            .filter(|step| matches!(step.work, Work::Convolution { .. }) && step.inputs.len() == 2);
-        // And the decoder's two finest levels.
-        assert_eq!(sums.count(), 16 + 1);
-        assert_eq!(added(true), 16);
-        let lonely = |work: &Work| {
-            matches!(
-                work,
-                Work::Layer(Operation::Relu | Operation::Conv2d(_) | Operation::BatchNorm { .. })
-            )
-        };
-        assert_eq!(count(&steps, lonely), 0);
-        assert_eq!(
-            count(&steps, |work| matches!(work, Work::Picture { .. })),
-            1
-        );
-        // 53 of the encoder, one for each of the decoder's five levels and four sides, and the last one.
-        let convolutions = |work: &Work| matches!(work, Work::Convolution { .. });
-        assert_eq!(count(&steps, convolutions), 53 + 4 + 5 + 1);
-    }
-
-    #[test]
-    fn values_are_freed_once_and_not_before_their_last_use() {
-        let checkpoint = Checkpoint::built_in().expect("valid");
-        let folded = Folded::from_checkpoint(&checkpoint).expect("valid");
-        let steps = steps(&folded.graph);
-        let mut alive = std::collections::BTreeSet::new();
-        for step in &steps {
-            for input in &step.inputs {
-                assert!(alive.contains(input), "{step:?}");
-            }
-            for freed in &step.last {
-                assert!(alive.remove(freed), "{step:?}");
-            }
-            alive.insert(step.result);
-        }
-        let outputs = folded.graph.outputs().iter().map(|value| value.index());
-        assert_eq!(alive, outputs.collect());
-    }
-}
+mod tests;

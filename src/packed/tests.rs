@@ -96,6 +96,35 @@ fn assert_packs(config: NetworkConfig) {
             assert!(mask.std(false).double_value(&[]) > 1e-3);
         }
     }
+    // Twice what rounding was seen to make.
+    for (kind, bound) in [(Kind::BFloat16, 0.02), (Kind::Half, 0.003)] {
+        let packed = Packed::new(&folded, SIDE, kind, Device::Cpu).expect("complete");
+        let formats: Vec<Kind> = packed
+            .steps
+            .iter()
+            .filter_map(|(_, constants)| match constants {
+                Constants::Weights(weights) => Some(weights.weight.kind()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(
+            formats[..2],
+            [Kind::Float, kind],
+            "the first two convolutions'"
+        );
+        for _ in 0..2 {
+            let outputs = packed.run(2, &pixels).expect("runs");
+            let mask = expected.mask.as_ref().expect("there is a decoder");
+            let differences = [
+                largest(&outputs[0], mask),
+                largest(&outputs[1], &expected.logits),
+            ];
+            assert!(
+                differences.iter().all(|&d| d < bound),
+                "{differences:?} in {kind:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -44,6 +44,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 fn memory_does_not_grow_with_frames() {
     let _machine = alone();
     let frames = count("CASM_SOAK_FRAMES", 160);
+    assert!(
+        frames >= 2 * WARM_UP,
+        "CASM_SOAK_FRAMES={frames}, but must be {} or more: the first {WARM_UP} are not measured",
+        2 * WARM_UP
+    );
     for (name, description) in PIPELINES {
         let playing = pipeline(&description.replace("FRAMES", &frames.to_string()));
         let warm_up = (frames / 4).max(WARM_UP);

@@ -131,7 +131,7 @@ pub enum LatePolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[enum_type(name = "GstCasmeSaliencyPrecision")]
 pub enum Precision {
-    /// The engine chooses.
+    /// f32, on every machine.
     #[default]
     #[enum_value(
         name = "32-bit floating point, whose results the others do not always give",
