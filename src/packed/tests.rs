@@ -70,6 +70,14 @@ fn assert_packs(config: NetworkConfig) {
     let network = SaliencyNetwork::new(&config, &parameters).expect("complete");
     let expected = tch::no_grad(|| network.forward(&pictures, Mode::Evaluate)).expect("runs");
 
+    let mask = expected.mask.as_ref().expect("there is a decoder");
+    let differences = |outputs: &[Tensor]| {
+        [
+            largest(&outputs[0], mask),
+            largest(&outputs[1], &expected.logits),
+        ]
+    };
+
     let named = parameters.to_named().expect("on the CPU");
     let named = named
         .into_iter()
@@ -82,11 +90,7 @@ fn assert_packs(config: NetworkConfig) {
         // Twice: what is computed in place must not be a weight or another's value.
         for _ in 0..2 {
             let outputs = packed.run(2, &pixels).expect("runs");
-            let mask = expected.mask.as_ref().expect("there is a decoder");
-            let differences = [
-                largest(&outputs[0], mask),
-                largest(&outputs[1], &expected.logits),
-            ];
+            let differences = differences(&outputs);
             let fused = functions.is_some();
             assert!(
                 differences.iter().all(|&d| d < 1e-5),
@@ -114,11 +118,7 @@ fn assert_packs(config: NetworkConfig) {
         );
         for _ in 0..2 {
             let outputs = packed.run(2, &pixels).expect("runs");
-            let mask = expected.mask.as_ref().expect("there is a decoder");
-            let differences = [
-                largest(&outputs[0], mask),
-                largest(&outputs[1], &expected.logits),
-            ];
+            let differences = differences(&outputs);
             assert!(
                 differences.iter().all(|&d| d < bound),
                 "{differences:?} in {kind:?}"
