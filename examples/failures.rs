@@ -15,6 +15,7 @@ use casm_core::mask::Binarization;
 use casm_core::overlay::{Overlay, OverlayMode, OverlayStyle};
 use casm_core::{Checkpoint, EngineOptions, Frame, FrameMut, Geometry, PixelFormat, Resize};
 use casm_examples::{Picture, Scene};
+use clap::Parser;
 use image::RgbImage;
 
 /// Clips that are rendered: three objects in turn, with other colours, light, directions and grounds.
@@ -28,13 +29,24 @@ const GAP: u32 = 6;
 const TRUTH: [u8; 3] = [255; 3];
 const FOUND: [u8; 3] = [255, 0, 0];
 
+/// Renders pictures, draws those whose boxes are farthest from the truth on one sheet, and prints the mean IoU.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The sheet to be written, .jpg or .png.
+    sheet: PathBuf,
+    /// Checkpoint file; the built-in model if left out.
+    model: Option<PathBuf>,
+}
+
 fn main() -> Result<()> {
-    let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
-    let sheet = arguments
-        .next()
-        .context("name the picture to be written: failures docs/failures.jpg [MODEL]")?;
-    let checkpoint = match arguments.next() {
-        Some(model) => Checkpoint::open(&model)?,
+    let arguments = Arguments::parse();
+    // A wrong name is told before the pictures are rendered.
+    image::ImageFormat::from_path(&arguments.sheet).with_context(|| {
+        let path = arguments.sheet.display();
+        format!("'{path}' names no picture; end it in .jpg or .png")
+    })?;
+    let checkpoint = match &arguments.model {
+        Some(model) => Checkpoint::open(model)?,
         None => Checkpoint::built_in()?,
     };
     let mut localizer = casm::open_localizer(&checkpoint, &EngineOptions::default())?;
@@ -79,7 +91,7 @@ fn main() -> Result<()> {
             .collect::<Vec<_>>()
             .join(" ")
     );
-    write(&sheet, &worst)
+    write(&arguments.sheet, &worst)
 }
 
 fn frame(picture: &Picture) -> Result<Frame<'_>> {

@@ -68,6 +68,12 @@ for word in $(grep -v '^#' "$file"); do
     words+=("$word")
 done
 
+# autovideosink ends with a crash of one of its sinks where there is no display at all.
+if [[ " ${words[*]} " == *" autovideosink"* && -z ${DISPLAY:-}${WAYLAND_DISPLAY:-} && ! -e /dev/dri/card0 ]]; then
+    fail "$name shows a window, and there is no display (DISPLAY and WAYLAND_DISPLAY are empty);" \
+        "run it in a desktop session, or use a pipeline that writes a file (pipelines/run.sh --help)"
+fi
+
 if [[ -z ${GST_PLUGIN_PATH:-} && -f $release/gstreamer-1.0/libgstcasm.so ]]; then
     export GST_PLUGIN_PATH=$release/gstreamer-1.0
 fi

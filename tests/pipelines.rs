@@ -173,6 +173,8 @@ fn run_script(arguments: &[&str], work: &Path) -> Option<Output> {
         .args(arguments)
         .current_dir(work)
         .env_remove("GST_PLUGIN_PATH")
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
         .env(
             "CARGO_TARGET_DIR",
             built.parent().expect("a build folder lies in another"),
@@ -222,6 +224,23 @@ fn the_script_prints_boxes_as_json() {
         assert_eq!(line["frame"], index);
         assert_eq!(line["age"], index % 2);
         assert!(line.get("box").is_some() && line["confidence"].is_number());
+    }
+}
+
+/// Without a display, `autovideosink` ends in a segmentation fault and says nothing.
+#[test]
+fn a_window_without_a_display_is_refused() {
+    if Path::new("/dev/dri/card0").exists() {
+        eprintln!("skipped: this machine can show pictures without a desktop");
+        return;
+    }
+    for arguments in [&["webcam"][..], &["rtsp", "URL=rtsp://127.0.0.1:1/none"]] {
+        let Some(output) = run_script(arguments, temporary().path()) else {
+            return;
+        };
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(errors.contains("there is no display"), "{errors}");
     }
 }
 

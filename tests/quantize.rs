@@ -229,16 +229,21 @@ fn a_videos_frames_calibrate_as_well() {
     let (finished, said) = casm(&[&arguments[..], &["--limit", "2", "--threads", "1"]].concat());
     assert!(finished.status.success(), "{said}");
     assert!(said.contains("over 2 pictures"), "{said}");
+    let (finished, said) = casm(&arguments);
+    assert_eq!(finished.status.code(), Some(2), "{said}");
+    assert!(said.contains("exists; --force replaces it"), "{said}");
 
     let missing = folder.path().join("none.mp4");
     let arguments = [
         "quantize",
         "--calibration",
         text(&missing),
+        "--force",
         "--out",
         text(&model),
     ];
     let (finished, said) = casm(&arguments);
     assert_eq!(finished.status.code(), Some(2), "{said}");
     assert!(said.contains("none.mp4"), "{said}");
+    assert!(model.exists(), "what was there is kept");
 }

@@ -100,4 +100,11 @@ fn bad_input_is_refused() {
     refused(&sharpen(&["--data", "/nowhere"]), &["/nowhere"]);
     refused(&sharpen(&[]), &["--data"]);
     assert!(!path.exists());
+    std::fs::write(&path, "what was there").expect("writable");
+    refused(
+        &sharpen(&["--data", data]),
+        &["exists; --force replaces it"],
+    );
+    let kept = std::fs::read(&path).expect("readable");
+    assert_eq!(kept, b"what was there");
 }

@@ -67,6 +67,14 @@ pub enum Error {
         /// Why, and the remedy.
         reason: String,
     },
+    /// There is no engine of this name.
+    #[error("there is no engine '{name}'; it must be auto, {known}")]
+    UnknownEngine {
+        /// The name as asked for.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
     /// The engine failed while it ran.
     #[error("the {engine} engine failed: {reason}")]
     Engine {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::machine::has_nvidia_driver;
+use super::machine::{bounded_threads, has_nvidia_driver};
 use super::{Device, ENGINES, Engine, EngineDescription, EngineOptions, LaidFrame, Output};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
@@ -72,13 +72,7 @@ impl FromStr for EngineKind {
             return Ok(EngineKind::Auto);
         }
         let known = names().find(|name| *name == text);
-        known.map(EngineKind::Named).ok_or_else(|| Error::Engine {
-            engine: text.to_owned(),
-            reason: format!(
-                "there is no such engine; it must be auto, {}",
-                names().collect::<Vec<_>>().join(" or ")
-            ),
-        })
+        known.map(EngineKind::Named).ok_or_else(|| unknown(text))
     }
 }
 
@@ -126,13 +120,17 @@ pub fn open_linked(
     linked: Option<Linked<'_>>,
 ) -> Result<Box<dyn Engine>> {
     checkpoint.header().require_decoder(checkpoint.origin())?;
+    let options = &EngineOptions {
+        threads: bounded_threads(options.threads),
+        ..options.clone()
+    };
     let open = |backend: &dyn Backend, options: &EngineOptions| match linked {
         Some((name, open)) if name == backend.name() => open(checkpoint, options),
         _ => backend.open(checkpoint, options),
     };
     if let EngineKind::Named(name) = options.engine {
         let named = ENGINES.iter().find(|backend| backend.name() == name);
-        let backend = named.ok_or_else(|| unusable(name))?;
+        let backend = named.ok_or_else(|| unknown(name))?;
         let engine = open(*backend, options)?;
         return Ok(Chosen::new(engine, "it was asked for".to_owned()));
     }
@@ -216,10 +214,10 @@ fn because(passed_over: &[(&str, String)]) -> String {
     }
 }
 
-fn unusable(name: &str) -> Error {
-    Error::Engine {
-        engine: name.to_owned(),
-        reason: "there is no such engine".to_owned(),
+fn unknown(name: &str) -> Error {
+    Error::UnknownEngine {
+        name: name.to_owned(),
+        known: names().collect::<Vec<_>>().join(" or "),
     }
 }
 
@@ -307,7 +305,7 @@ mod tests {
             }
 
             fn find(&self) -> Result<String> {
-                Err(unusable(self.name))
+                Err(unknown(self.name))
             }
 
             fn suits(&self, options: &EngineOptions) -> std::result::Result<(), String> {
@@ -318,7 +316,7 @@ mod tests {
             }
 
             fn open(&self, _: &Checkpoint, _: &EngineOptions) -> Result<Box<dyn Engine>> {
-                Err(unusable(self.name))
+                Err(unknown(self.name))
             }
         }
 

@@ -1,5 +1,6 @@
 //! What this machine has that decides between engines.
 
+use std::num::NonZero;
 use std::path::Path;
 
 /// True if an NVIDIA driver is loaded, on bare metal, in a container, or under WSL.
@@ -18,4 +19,24 @@ pub fn cpu_has_bf16() -> bool {
         let mut flags = flags.split_whitespace();
         flags.any(|flag| flag == "avx512_bf16" || flag == "amx_bf16")
     })
+}
+
+/// CPU threads that an engine is opened with where this many are asked for; 0 stays 0, one a core.
+///
+/// At most four a core: hundreds of threads that wait for each other by spinning look like a hang.
+pub fn bounded_threads(asked: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    asked.min(4 * cores)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_bounded_by_the_cores() {
+        let cores = std::thread::available_parallelism().expect("known").get();
+        let threads = [0, 1, cores, 1 << 20].map(bounded_threads);
+        assert_eq!(threads, [0, 1, cores, 4 * cores]);
+    }
 }

@@ -115,7 +115,7 @@ pub struct EngineOptions {
     pub device: Device,
     /// Number format.
     pub precision: Precision,
-    /// CPU threads; 0 = one a core.
+    /// CPU threads; 0 = one a core. More than four a core are not opened.
     pub threads: usize,
 }
 

@@ -19,6 +19,9 @@ pub struct Arguments {
     /// Checkpoint file; the built-in model if left out.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// Replace an existing output file.
+    #[arg(long)]
+    force: bool,
 }
 
 /// Writes the file.
@@ -26,6 +29,7 @@ pub struct Arguments {
 /// # Errors
 /// The checkpoint cannot be used, or the file not be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    super::ensure_new(&arguments.onnx, arguments.force)?;
     let checkpoint = super::checkpoint(arguments.model.as_deref())?;
     let bytes = match arguments.unfolded {
         true => casm::export::onnx_unfolded(&checkpoint)?,

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use casm::checkpoint::{NamedTensor, Storage, serialize};
 use casm::header::Provenance;
 use casm::import::{Architecture, Imported};
@@ -85,12 +85,7 @@ enum UpsampleArgument {
 /// The source is not understood, its tensors do not fit the network they stand for, or the output
 /// cannot be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    if arguments.output.exists() && !arguments.force {
-        bail!(
-            "'{}' exists; --force replaces it",
-            arguments.output.display()
-        );
-    }
+    super::ensure_new(&arguments.output, arguments.force)?;
     let Source {
         header,
         tensors,

@@ -35,6 +35,16 @@ fn checkpoint(model: Option<&Path>) -> casm::Result<Checkpoint> {
     model.map_or_else(Checkpoint::built_in, Checkpoint::open)
 }
 
+/// Refuses to replace a file unless that was asked for; before the work, not after it.
+fn ensure_new(out: &Path, force: bool) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        force || !out.exists(),
+        "'{}' exists; --force replaces it",
+        out.display()
+    );
+    Ok(())
+}
+
 /// Writes what a checkpoint has become to `out`, in the number format that it had; `done` is what should have happened.
 fn write_changed(
     checkpoint: &Checkpoint,

@@ -29,6 +29,9 @@ pub struct Arguments {
     /// CPU threads; 0 = one a core.
     #[arg(long, default_value_t = 0)]
     threads: u32,
+    /// Replace an existing output file.
+    #[arg(long)]
+    force: bool,
 }
 
 /// Measures the ranges and writes the checkpoint.
@@ -36,6 +39,7 @@ pub struct Arguments {
 /// # Errors
 /// The checkpoint or all pictures cannot be used; the file cannot be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    super::ensure_new(&arguments.out, arguments.force)?;
     let checkpoint = super::checkpoint(arguments.model.as_deref())?;
     checkpoint.header().require_decoder(checkpoint.origin())?;
     let mut frames = Frames::open(&Location {

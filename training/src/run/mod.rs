@@ -8,6 +8,7 @@
 //! | what goes on | [`Trainer`]: batches in; steps, logs, scores and snapshots out |
 
 mod alternation;
+mod collapse;
 mod config;
 mod distillation;
 mod ema;

@@ -11,6 +11,7 @@ use casm::Header;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
+use super::collapse::CollapseWatch;
 use super::config::{CourseConfig, StopConfig, WatchConfig, iterations_per_epoch};
 use super::feed::Feed;
 use super::folder::RunFolder;
@@ -209,6 +210,7 @@ impl<L: Learner> Trainer<L> {
         let mut stopwatch = Stopwatch::start(SPEED_WINDOW);
         let data = Arc::clone(&self.data);
         let mut feed = Feed::new(data, &self.course, &self.watch, per_epoch, self.place)?;
+        let mut collapse = CollapseWatch::default();
         let mut outcome = Outcome::Finished;
         if self.saved.is_none() {
             // So that a run that is killed early can go on as well.
@@ -240,6 +242,9 @@ impl<L: Learner> Trainer<L> {
                 steps.append(record)?;
                 events.append(record)?;
                 progress.update(record);
+                if let Some(warning) = collapse.see(record) {
+                    progress.say(&warning);
+                }
             }
             self.advance(per_epoch);
             let (evaluate, save) = (self.watch.evaluate_every, self.watch.snapshot_every);
