@@ -211,6 +211,29 @@ fn a_missing_model_is_named() {
 }
 
 #[test]
+fn a_runs_folder_stands_for_its_model() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = path(folder.path());
+    let refused = casm(&["info", run]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = text(&refused.stderr);
+    assert!(said.contains("holds no .safetensors file"), "{said}");
+
+    let model = folder.path().join("model.safetensors");
+    let built_in = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../models/casm-mobilenet-v2.safetensors"
+    );
+    std::fs::copy(built_in, &model).expect("writable");
+    // Which one of two is meant is in the name.
+    std::fs::write(folder.path().join("other.safetensors"), "").expect("writable");
+    let [of_folder, of_file] = [run, path(&model)].map(|model| casm(&["info", model]));
+    assert!(of_folder.status.success(), "{}", text(&of_folder.stderr));
+    assert!(text(&of_folder.stdout).contains("MobileNetV2"));
+    assert_eq!(text(&of_folder.stdout), text(&of_file.stdout));
+}
+
+#[test]
 fn import_makes_a_checkpoint_that_info_reads_and_refuses_to_replace_a_file() {
     let out = tempfile::tempdir().expect("a temporary folder");
     let (source, model) = (

@@ -33,7 +33,7 @@ pub struct CourseArguments {
     #[arg(long, value_name = "DIR", conflicts_with = "data")]
     pub resume: Option<PathBuf>,
 
-    /// Checkpoint to start from (casm import, casm train-classifier).
+    /// Checkpoint or run folder to start from (casm import, casm train-classifier).
     #[arg(long, value_name = "FILE", help_heading = "Start")]
     pub init: Option<PathBuf>,
     /// Start from random weights of this encoder instead.
@@ -232,12 +232,15 @@ impl CourseArguments {
 
     fn start(&self, keep_decoder: bool) -> anyhow::Result<Start> {
         match (&self.init, self.architecture) {
-            (Some(path), _) => Ok(Start::Checkpoint {
-                checkpoint: Box::new(Checkpoint::open(path)?),
-                path: path.clone(),
-                keep_decoder,
-                replace_head: self.replace_head,
-            }),
+            (Some(path), _) => {
+                let path = super::checkpoint_file(path)?;
+                Ok(Start::Checkpoint {
+                    checkpoint: Box::new(Checkpoint::open(&path)?),
+                    path,
+                    keep_decoder,
+                    replace_head: self.replace_head,
+                })
+            }
             (None, Some(architecture)) => Ok(Start::Scratch(architecture)),
             (None, None) => bail!(
                 "nothing says where to start: name a checkpoint with --init FILE, \

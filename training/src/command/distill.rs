@@ -11,6 +11,7 @@ use casm_training::log::Interrupt;
 use casm_training::optimizer::RateSchedule;
 use casm_training::run::{DistillationConfig, DistillationLearner, TeacherConfig};
 
+use super::checkpoint_file;
 use super::course::{CourseArguments, Defaults, Opened, Run, ScoringArguments, go, prepare};
 use super::figure::progress_bar;
 
@@ -25,7 +26,7 @@ pub struct Arguments {
     #[command(flatten)]
     course: CourseArguments,
 
-    /// Checkpoint that teaches masks; that of --init if left out.
+    /// Checkpoint or run folder that teaches masks; that of --init if left out.
     #[arg(long, value_name = "FILE", help_heading = "Method")]
     teacher: Option<PathBuf>,
     /// Checkpoint that teaches classes, such as the classifier that training began with; the teacher if
@@ -37,7 +38,7 @@ pub struct Arguments {
         long,
         value_name = "LIST",
         value_delimiter = ',',
-        default_values_t = [1.2, 1.35],
+        default_value = "1.2,1.35",
         help_heading = "Method"
     )]
     zooms: Vec<f64>,
@@ -176,8 +177,9 @@ fn targets(
 impl Arguments {
     /// The run that is asked for.
     fn config(&self) -> anyhow::Result<(Opened, DistillationConfig)> {
-        let init = self.course.init.as_deref();
-        let teacher = self.teacher.as_deref().or(init).context(
+        let file = |path: &Option<PathBuf>| path.as_deref().map(checkpoint_file).transpose();
+        let init = file(&self.course.init)?;
+        let teacher = file(&self.teacher)?.or(init.clone()).context(
             "nothing says who teaches: name a checkpoint of casm train with --init FILE or --teacher FILE",
         )?;
         let defaults = Defaults {
@@ -187,14 +189,15 @@ impl Arguments {
             whole: 0.8,
             jitter: 0.3,
         };
-        let keep_decoder = init.map_or(Ok(false), has_decoder)?;
+        let keep_decoder = init.as_deref().map_or(Ok(false), has_decoder)?;
         let decoder = Some(DecoderConfig::default());
         let mut opened = self.course.open(defaults, decoder, keep_decoder)?;
         self.scoring.apply(&mut opened.course)?;
-        let classifier = self.classifier.as_deref().map(TeacherConfig::new);
+        let classifier = file(&self.classifier)?;
+        let classifier = classifier.as_deref().map(TeacherConfig::new);
         let config = DistillationConfig {
             course: opened.course.clone(),
-            teacher: TeacherConfig::new(teacher)?,
+            teacher: TeacherConfig::new(&teacher)?,
             classifier: classifier.transpose()?,
             zooms: self.zooms.clone(),
             sharpness: self.sharpness,

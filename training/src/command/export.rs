@@ -16,7 +16,7 @@ pub struct Arguments {
     /// measure other programs with.
     #[arg(long)]
     unfolded: bool,
-    /// Checkpoint file; the built-in model if left out.
+    /// Checkpoint file or run folder; the built-in model if left out.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Replace an existing output file.

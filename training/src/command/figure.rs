@@ -12,7 +12,7 @@ use casm_training::picture;
 use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::evaluate::subject::checkpoint_file;
+use super::checkpoint_file;
 
 /// Problems that are printed one by one; of more the number is told.
 const SHOWN_PROBLEMS: usize = 20;

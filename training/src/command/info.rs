@@ -13,7 +13,7 @@ use casm::network::EncoderConfig;
 /// Arguments of `casm info`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Checkpoint file; the built-in model if left out.
+    /// Checkpoint file or run folder; the built-in model if left out.
     #[arg(value_name = "FILE")]
     model: Option<PathBuf>,
     /// Print the header as JSON.

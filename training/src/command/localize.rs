@@ -25,7 +25,7 @@ pub struct Arguments {
     /// Picture files, folders (searched recursively) and glob patterns.
     #[arg(required = true, value_name = "IMAGE")]
     inputs: Vec<String>,
-    /// Checkpoint file; the built-in model if left out.
+    /// Checkpoint file or run folder; the built-in model if left out.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// What runs the network: auto, torch, openvino.

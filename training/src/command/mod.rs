@@ -23,16 +23,52 @@ pub mod train;
 pub mod train_classifier;
 pub mod visualize;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use casm::checkpoint::{NamedTensor, Storage, serialize};
 use casm::{Checkpoint, Header};
 use casm_training::snapshot::write_atomically;
 
-/// The checkpoint that was named, or the built-in one.
-fn checkpoint(model: Option<&Path>) -> casm::Result<Checkpoint> {
-    model.map_or_else(Checkpoint::built_in, Checkpoint::open)
+/// The checkpoint that was named, by its file or its run's folder, or the built-in one.
+fn checkpoint(model: Option<&Path>) -> anyhow::Result<Checkpoint> {
+    Ok(match model {
+        Some(model) => Checkpoint::open(checkpoint_file(model)?)?,
+        None => Checkpoint::built_in()?,
+    })
+}
+
+/// The checkpoint of a run's folder; a file is itself.
+fn checkpoint_file(model: &Path) -> anyhow::Result<PathBuf> {
+    if !model.is_dir() {
+        return Ok(model.to_owned());
+    }
+    let unlisted = || format!("folder '{}' cannot be listed", model.display());
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(model).with_context(unlisted)? {
+        let path = entry.with_context(unlisted)?.path();
+        if path
+            .extension()
+            .is_some_and(|ending| ending == "safetensors")
+        {
+            files.push(path);
+        }
+    }
+    if let Some(model) = files
+        .iter()
+        .find(|path| path.ends_with("model.safetensors"))
+    {
+        return Ok(model.clone());
+    }
+    match &files[..] {
+        [file] => Ok(file.clone()),
+        [] => bail!("folder '{}' holds no .safetensors file", model.display()),
+        _ => bail!(
+            "folder '{}' holds {} .safetensors files and none is model.safetensors: name one of them",
+            model.display(),
+            files.len()
+        ),
+    }
 }
 
 /// Refuses to replace a file unless that was asked for; before the work, not after it.

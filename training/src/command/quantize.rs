@@ -17,7 +17,7 @@ pub struct Arguments {
     /// are needed.
     #[arg(long, value_name = "PATH")]
     calibration: PathBuf,
-    /// Checkpoint file; the built-in model if left out.
+    /// Checkpoint file or run folder; the built-in model if left out.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// The checkpoint to be written. It can be used in every other precision as well.

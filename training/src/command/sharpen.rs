@@ -25,7 +25,7 @@ pub struct Arguments {
     /// are needed. Again for each further one. Their mean mask is measured.
     #[arg(long, value_name = "PATH", required = true)]
     data: Vec<PathBuf>,
-    /// Checkpoint file; the built-in model if left out.
+    /// Checkpoint file or run folder; the built-in model if left out.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// The checkpoint to be written.

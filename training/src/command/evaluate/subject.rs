@@ -1,8 +1,8 @@
 //! One model on all pictures.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use casm::engine::{EngineDescription, Output};
 use casm::network::Upsample;
 use casm::{Checkpoint, EngineOptions, Resize};
@@ -36,7 +36,7 @@ pub struct Subject {
 pub fn checkpoints(models: &[PathBuf]) -> anyhow::Result<Vec<(String, Checkpoint)>> {
     let mut checkpoints = Vec::new();
     for model in models {
-        let checkpoint = Checkpoint::open(checkpoint_file(model)?)?;
+        let checkpoint = super::super::checkpoint(Some(model))?;
         checkpoints.push((model.display().to_string(), checkpoint));
     }
     if models.is_empty() {
@@ -46,39 +46,6 @@ pub fn checkpoints(models: &[PathBuf]) -> anyhow::Result<Vec<(String, Checkpoint
         checkpoint.header().require_decoder(checkpoint.origin())?;
     }
     Ok(checkpoints)
-}
-
-/// The checkpoint of a run's folder; a file is itself.
-pub fn checkpoint_file(model: &Path) -> anyhow::Result<PathBuf> {
-    if !model.is_dir() {
-        return Ok(model.to_owned());
-    }
-    let unlisted = || format!("folder '{}' cannot be listed", model.display());
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(model).with_context(unlisted)? {
-        let path = entry.with_context(unlisted)?.path();
-        if path
-            .extension()
-            .is_some_and(|ending| ending == "safetensors")
-        {
-            files.push(path);
-        }
-    }
-    if let Some(model) = files
-        .iter()
-        .find(|path| path.ends_with("model.safetensors"))
-    {
-        return Ok(model.clone());
-    }
-    match &files[..] {
-        [file] => Ok(file.clone()),
-        [] => bail!("folder '{}' holds no .safetensors file", model.display()),
-        _ => bail!(
-            "folder '{}' holds {} .safetensors files and none is model.safetensors: name one of them",
-            model.display(),
-            files.len()
-        ),
-    }
 }
 
 impl Subject {
@@ -138,7 +105,9 @@ impl Subject {
         let mut report = Report::new(set, &scores, &options, top, bootstrap);
         if arguments.baselines {
             let classifier = arguments.activation_model.as_deref();
-            let classifier = classifier.map(Checkpoint::open).transpose()?;
+            let classifier = classifier
+                .map(|path| super::super::checkpoint(Some(path)))
+                .transpose()?;
             add_activation_maps(
                 &mut report,
                 classifier.as_ref().unwrap_or(checkpoint),
