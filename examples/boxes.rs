@@ -32,6 +32,13 @@ fn main() -> ExitCode {
 }
 
 fn run(words: &[String]) -> Result<()> {
+    if words.iter().any(|word| word == "--help" || word == "-h") {
+        println!(
+            "boxes PIPELINE: runs a pipeline with casmesaliency in it, in the words of gst-launch-1.0, and prints \
+             a JSON object for every frame\n\n    boxes filesrc location=a.mp4 ! decodebin ! casmesaliency ! fakesink"
+        );
+        return Ok(());
+    }
     if words.first().is_none_or(|word| word.starts_with('-')) {
         bail!(
             "give a pipeline with casmesaliency in it, in the words of gst-launch-1.0: \

@@ -21,6 +21,10 @@ done
 go_on() {
     local command=$1 folder=$2
     shift 2
+    if [ -e "$folder/config.json" ] && ! grep -q "\"seed\": ${SEED:-0}," "$folder/config.json"; then
+        echo "model: $folder holds a run with another seed than ${SEED:-0}; name another folder with OUT" >&2
+        exit 2
+    fi
     if compgen -G "$folder/snapshots/*.safetensors" >/dev/null; then
         "$casm" "$command" --resume "$folder"
     else

@@ -113,6 +113,10 @@ impl Observed {
     /// The range whose grid is least wrong.
     fn best(&self) -> [f32; 2] {
         let [low, high] = self.range.unwrap_or([0.0, 0.0]);
+        if self.counts.is_empty() {
+            // All numbers are the same one: the grid must reach it.
+            return [low.min(0.0), high.max(0.0)];
+        }
         let tried = SHARES.map(|share| {
             let bound = high.max(-low) * share as f32 / 100.0;
             [low.max(-bound), high.min(bound)]
@@ -160,6 +164,14 @@ mod tests {
         assert_eq!(observed.counts.iter().sum::<u64>(), 20_000);
         let [low, high] = observed.best();
         assert!(low == 0.0 && high > 9.8, "{low} to {high}");
+    }
+
+    /// A channel that is always at its bias: no share of its range may be cut off.
+    #[test]
+    fn constants_keep_their_value() {
+        assert_eq!(observed(&[3.0; 100]).best(), [0.0, 3.0]);
+        assert_eq!(observed(&[-2.0; 100]).best(), [-2.0, 0.0]);
+        assert_eq!(observed(&[0.0; 100]).best(), [0.0, 0.0]);
     }
 
     /// By hand: with the outliers 200,000 numbers are rounded to steps of 2 / 127, a sum of squares of 4.1;

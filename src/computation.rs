@@ -8,10 +8,10 @@ use casm_core::network::Folded;
 use casm_core::{Error, Header, Result};
 use tch::{Device, Kind, TchError, Tensor};
 
+use crate::cuda::graph::Graphs;
 use crate::cuda::{Shim, Stream, shim};
 use crate::device;
 use crate::device_input::{DeviceInput, Layout};
-use crate::graph::Graphs;
 use crate::host_memory::HostMemory;
 use crate::packed::Packed;
 use crate::pixels::copy_values;

@@ -4,6 +4,8 @@
 //! beside libtorch's own half the first time that an engine computes on a GPU. Without it a GPU computes as well, on
 //! the default stream, without graphs and pinned memory.
 
+pub mod graph;
+
 use std::ffi::{CStr, c_char, c_void};
 use std::path::PathBuf;
 use std::ptr::NonNull;

@@ -7,13 +7,15 @@
 //! |---|---|---|
 //! | device | [`device`] | "auto", "cpu", "cuda:1" → a libtorch device, with CUDA found at run time |
 //! | parameters | [`parameters`] | checkpoint ↔ named tensors; initialisation |
-//! | pixels | [`pixels`] | `[N, S, S, 3]` bytes → `[N, 3, S, S]` normalised |
+//! | pixels | [`pixels`] | `[N, S, S, 3]` bytes → `[N, 3, S, S]` normalised, for training and GPUs |
 //! | module | [`module`] | a graph of layers with its tensors; the forward pass |
 //! | network | [`SaliencyNetwork`] | `[N, 3, S, S]` → encoder → decoder → mask and logits |
 //! | calibration | [`calibration`] | pictures → ranges of activations, for int8 |
 //! | device input | [`device_input`] | frames → `[N, S, S, 3]` bytes, on a device |
-//! | graph | `graph` | what a batch launches on a GPU, recorded and launched as one |
-//! | engine | [`TorchEngine`] | pixels → mask and logits without tensors at the border |
+//! | packed | `packed` | the folded network in oneDNN's own format, from bytes to mask, for CPUs |
+//! | graph | `cuda::graph` | what a batch launches on a GPU, recorded and launched as one |
+//! | computation | `computation` | which of these a device runs |
+//! | engine | [`TorchEngine`] | pixels → mask and logits without tensors at the border, in a thread of its own |
 //! | import | [`import`] | PyTorch files → checkpoints, without executing a pickle |
 //!
 //! Built as a shared library, `libcasm.so`, it is the engine that the GStreamer plugin loads.
@@ -26,7 +28,6 @@ mod cuda;
 pub mod device;
 pub mod device_input;
 mod engine_export;
-mod graph;
 mod host_memory;
 pub mod import;
 pub mod module;

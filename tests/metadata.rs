@@ -247,6 +247,7 @@ mod analytics {
 
     #[test]
     fn detection_and_tracking_say_what_the_region_says() {
+        let mut since = std::collections::HashMap::new();
         for buffer in collect("casmesaliency tracking=true") {
             let regions = rois(&buffer);
             let region = regions.first().expect("there is a ball");
@@ -272,11 +273,16 @@ mod analytics {
                 tracking.info().0,
                 params.get::<u64>("track-id").expect("track-id")
             );
+            let (id, first, last, lost) = tracking.info();
+            let time = buffer.pts().expect("a time");
+            assert_eq!(first, *since.entry(id).or_insert(time));
+            assert_eq!((last, lost), (time, false));
             assert_eq!(
                 meta.relation(detection.id(), tracking.id()),
                 RelTypes::RELATE_TO
             );
         }
+        assert_eq!(since.len(), 1, "a ball that moves a little is one object");
     }
 
     fn glib_quark(word: &str) -> gst::glib::Quark {

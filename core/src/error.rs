@@ -11,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The model file does not exist.
     #[error(
-        "model file '{path}' does not exist; check the path, or name none for the built-in model"
+        "model file '{path}' does not exist; check the path, or name none where the built-in model will do"
     )]
     NotFound {
         /// The path as given.

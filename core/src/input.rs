@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::frame::{Frame, PixelFormat, PlaneSize, YuvDecoder};
 use crate::geometry::Geometry;
 use filter::{Axis, ColumnFilter, Filter};
-use kernel::{Kernel, ROW_PADDING};
+use kernel::Kernel;
 
 /// Resizes frames to the network's input; keeps its buffers and weights from frame to frame.
 ///
@@ -145,7 +145,7 @@ impl InputBuilder {
         // Of a cropped frame only the columns that are seen.
         let (first, last) = columns.filter.extent();
         let values = (last - first) * BYTES;
-        self.sum.resize(values + ROW_PADDING, 0);
+        self.sum.resize(columns.row_len(BYTES), 0);
         let sum = &mut self.sum[..values];
         let rows = self.rows[weights].tap(y);
         self.kernel

@@ -48,9 +48,9 @@ fn every_format_finds_the_same_box_as_the_library() {
 
 #[test]
 fn odd_sizes_from_16_to_8192_are_accepted() {
-    // Every format at its smallest and at odd sizes; large frames in the formats that keep this fast.
-    let small = [(16, 16), (17, 33), (33, 17)];
-    let large = [(8192, 16), (16, 8191), (4097, 2161)];
+    // Every format at its smallest, at odd sizes, and as wide as may be; large frames in the format that keeps this fast.
+    let small = [(16, 16), (17, 33), (33, 17), (8192, 16)];
+    let large = [(16, 8191), (4097, 2161)];
     for format in PixelFormat::ALL {
         let sizes = small.iter().chain(if format == PixelFormat::I420 {
             &large[..]

@@ -89,7 +89,8 @@ pub fn survey() -> Vec<(&'static str, Result<String>)> {
     rows.collect()
 }
 
-/// The engine that [`super::open`] would take for these options, or "none", and why, in words.
+/// The engine that [`super::open`] would take for these options, or "none", and why, in words; as far as can be told
+/// without opening one, which only shows whether a GPU whose driver is loaded can be used.
 pub fn choose(options: &EngineOptions) -> (&'static str, String) {
     if let EngineKind::Named(name) = options.engine {
         return (name, "it was asked for".to_owned());
@@ -99,6 +100,19 @@ pub fn choose(options: &EngineOptions) -> (&'static str, String) {
         match backend.suits(options) {
             Ok(()) => return (backend.name(), because(&passed_over)),
             Err(reason) => passed_over.push((backend.name(), reason)),
+        }
+    }
+    // As in `open_linked`: the CPU, where a GPU was looked for in vain.
+    if options.device == Device::Auto {
+        let on_cpu = EngineOptions {
+            device: Device::Cpu,
+            ..options.clone()
+        };
+        if let Some(backend) = ENGINES
+            .iter()
+            .find(|backend| backend.suits(&on_cpu).is_ok())
+        {
+            return (backend.name(), because(&passed_over));
         }
     }
     ("none", because(&passed_over))

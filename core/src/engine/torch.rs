@@ -295,7 +295,9 @@ fn explain(path: &Path, error: &libloading::Error) -> String {
 /// Where `libcasm.so` may lie: beside this code's own file, or where `make install` puts it.
 fn candidates() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = Vec::new();
-    folders.extend(std::env::var_os(LIBRARY_DIR_VARIABLE).map(PathBuf::from));
+    // Empty, it would be the working directory.
+    let named = std::env::var_os(LIBRARY_DIR_VARIABLE).filter(|folder| !folder.is_empty());
+    folders.extend(named.map(PathBuf::from));
     if let Some(own) = own_folder() {
         folders.extend(
             [

@@ -126,6 +126,14 @@ impl ColumnFilter {
         }
     }
 
+    /// How many values a row holds from the filter's first sample on: all groups of the last resized sample too, which
+    /// vectors read on with weights of 0 where its own taps have ended at the edge of the frame.
+    pub(super) fn row_len(&self, channels: usize) -> usize {
+        let (first, _) = self.filter.extent();
+        let last = self.filter.taps.last().map_or(first, |tap| tap.first);
+        (last - first + self.groups * group_samples(channels)) * channels + GROUP
+    }
+
     /// First source sample and grouped weights of a resized sample.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub(super) fn tap(&self, resized: usize) -> (usize, &[[i16; GROUP]]) {

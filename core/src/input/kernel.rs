@@ -16,9 +16,6 @@ use crate::vector::{Avx2, Avx512};
 
 use super::filter::{ColumnFilter, WEIGHT_BITS};
 
-/// What a row must hold beyond its samples, because vectors read on with a weight of 0.
-pub(super) const ROW_PADDING: usize = 64;
-
 /// Which of the versions this machine runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kernel {
@@ -69,7 +66,7 @@ impl Kernel {
     /// Resizes a row of samples of `CHANNELS` values, of which the first is the filter's sample `start`.
     ///
     /// # Panics
-    /// If `row` does not hold the filter's samples and [`ROW_PADDING`] values more.
+    /// If `row` is shorter than [`ColumnFilter::row_len`].
     pub(super) fn add_columns<const CHANNELS: usize>(
         self,
         row: &[i16],

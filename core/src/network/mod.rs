@@ -7,23 +7,23 @@
 //! | decoder | mask | `[N, 1, 56, 56]`, enlarged to 224 by [`Upsample`] |
 //!
 //! For inference all three become one list, [`Folded`], with everything computed that does not depend on
-//! the picture. A further encoder is one more file beside `resnet.rs` and a variant of [`EncoderConfig`].
+//! the picture. A further encoder is one more file in `encoder/` and a variant of [`EncoderConfig`].
 
 mod decoder;
+mod encoder;
 mod folded;
 mod graph;
-mod mobilenet_v2;
-mod resnet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
 pub use decoder::DecoderConfig;
+pub use encoder::{
+    Activation, Block, Encoder, EncoderConfig, MobilenetV2Config, ResnetConfig, Tap,
+};
 pub use folded::Folded;
 pub use graph::{BATCH_NORM_EPSILON, Conv2d, Graph, Layer, Operation, Parameter, Role, Value};
-pub use mobilenet_v2::{Activation, MobilenetV2Config};
-pub use resnet::{Block, ResnetConfig};
 
 /// Everything that decides the network's shape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,16 +39,6 @@ pub struct NetworkConfig {
     pub separate_encoder: bool,
 }
 
-/// The choice of the encoder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "architecture", rename_all = "snake_case")]
-pub enum EncoderConfig {
-    /// ResNet with basic or bottleneck blocks.
-    Resnet(ResnetConfig),
-    /// MobileNetV2.
-    MobilenetV2(MobilenetV2Config),
-}
-
 /// How the mask is enlarged from a quarter of the input to all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -58,26 +48,6 @@ pub enum Upsample {
     Nearest,
     /// Half-pixel centres (`align_corners = false`).
     Bilinear,
-}
-
-/// An encoder as a graph. Its outputs are the taps, from fine to coarse, and then the logits.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Encoder {
-    /// The layers.
-    pub graph: Graph,
-    /// What the decoder reads, in the order of the graph's outputs.
-    pub taps: Vec<Tap>,
-}
-
-/// A layer of the encoder that the decoder reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tap {
-    /// Its channels.
-    pub channels: usize,
-    /// Input pixels per pixel of the tap: 4, 8, 16 or 32.
-    pub stride: usize,
-    /// True if the decoder takes it as it is, without the 1×1 convolution to its own width.
-    pub raw: bool,
 }
 
 /// Encoder and decoder as graphs.
@@ -90,31 +60,6 @@ pub struct Network {
     pub separate_encoder: Option<Encoder>,
     /// Taps → mask `[N, 1, S/4, S/4]` in [0, 1]. Parameter names begin `decoder.`.
     pub decoder: Option<Graph>,
-}
-
-impl EncoderConfig {
-    fn encoder(&self) -> Encoder {
-        match self {
-            EncoderConfig::Resnet(config) => config.encoder(),
-            EncoderConfig::MobilenetV2(config) => config.encoder(),
-        }
-    }
-
-    /// The usual name of the architecture: "ResNet-50".
-    pub fn name(&self) -> String {
-        match self {
-            EncoderConfig::Resnet(config) => config.name(),
-            EncoderConfig::MobilenetV2(_) => "MobileNetV2".to_owned(),
-        }
-    }
-
-    /// Number of classes that the logits stand for.
-    pub fn classes(&self) -> usize {
-        match self {
-            EncoderConfig::Resnet(config) => config.classes,
-            EncoderConfig::MobilenetV2(config) => config.classes,
-        }
-    }
 }
 
 impl NetworkConfig {
@@ -180,11 +125,8 @@ impl NetworkConfig {
         within("network.encoder.classes", self.classes(), 1, 100_000)?;
         if let Some(decoder) = &self.decoder {
             within("network.decoder.channels", decoder.channels, 1, 4096)?;
-            // Before the network is built: the number of taps is 5 for ResNet and 4 for MobileNetV2.
-            let taps = match &self.encoder {
-                EncoderConfig::Resnet(_) => 5,
-                EncoderConfig::MobilenetV2(_) => 4,
-            };
+            // Before the network is built.
+            let taps = self.encoder.taps();
             for &tap in &decoder.taps {
                 within("network.decoder.taps", tap, 0, taps - 1)?;
             }

@@ -1,17 +1,19 @@
 //! GStreamer plugin `casm`: the element `casmesaliency` finds the salient object of every video frame.
 //!
-//! | stage | module | from → to |
+//! | stage | module of `saliency` | from → to |
 //! |---|---|---|
-//! | properties | `saliency::properties`, `settings` | GObject values → options of the library |
-//! | flow | `saliency::flow`, `events`, `life` | what happens to a frame, an event, a model, in order |
-//! | late frames | `saliency::late`, `latency`, `qos` | times → whether a frame has an inference; what the LATENCY query is told |
-//! | frame | `saliency::frame` | a mapped buffer, any stride → `casm_core::Frame` |
-//! | intake | `saliency::intake`, `regions` | frame, or its regions of interest → pixels for the worker |
-//! | worker | `saliency::lane`, `worker`, `rotation`, `model`, `shared`, `swap` | pixels of one or several streams → masks |
-//! | queue | `saliency::queue`, `task` | frames that wait for their masks (`async-depth`) |
-//! | outlet | `saliency::outlet` | mask, or the last one → finding on its frame |
-//! | metadata | [`MaskMeta`] | finding → region of interest and mask on the buffer |
-//! | message | `saliency::message` | finding → element message on the bus |
+//! | properties | `properties`, `settings` | GObject values → options of the library |
+//! | stream | `stream::{flow, events, life}` | what happens to a frame, an event, a model, in order |
+//! | | `stream::{queue, task}` | frames that wait for their masks (`async-depth`) |
+//! | frame | `frame::negotiation` | caps, and what the neighbours can do |
+//! | | `frame` | a mapped buffer, any stride → `casm_core::Frame` |
+//! | | `frame::{intake, regions}` | frame, or its regions of interest → pixels for the worker |
+//! | time | `time::{late, latency, qos}` | times → whether a frame has an inference; what the LATENCY query is told |
+//! | worker | `worker::{inquiry, lane, rotation}` | pixels of one or several streams, in turns → masks |
+//! | | `worker::{model, shared, swap}` | the model that the streams share, and the next one |
+//! | result | `result::{outlet, finding}` | mask, or the last one → finding on its frame |
+//! | | `result::meta` ([`MaskMeta`]) | finding → region of interest and mask on the buffer |
+//! | | `result::{message, composition}` | finding → element message on the bus; overlay beside the pixels |
 //!
 //! The plugin does not link libtorch. `casm_core` opens the engine's library, `libcasm.so`, when the
 //! element goes from READY to PAUSED, so that a machine without libtorch still registers the element

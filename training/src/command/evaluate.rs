@@ -9,7 +9,7 @@ mod table;
 mod tables;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
@@ -20,6 +20,8 @@ use casm_training::evaluation::{AnnotatedSet, Bootstrap, Location, Rule};
 
 use parts::Parts;
 use subject::Subject;
+
+use super::figure::check_writable;
 
 /// Problems that are printed one by one; of more the number is told.
 const SHOWN_PROBLEMS: usize = 20;
@@ -203,7 +205,7 @@ impl Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // Before hours of work, not after.
     for path in [&arguments.json, &arguments.per_class.clone().flatten()] {
-        path.as_deref().map_or(Ok(()), writable)?;
+        path.as_deref().map_or(Ok(()), check_writable)?;
     }
     ensure!(
         !arguments.wsoleval() || !matches!(arguments.resize, ResizeArgument::Crop),
@@ -256,23 +258,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         )?;
     }
     Ok(report_problems(&set, &subjects))
-}
-
-/// Makes the folder of an output file, and sees whether the file can be written.
-fn writable(path: &Path) -> anyhow::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    folder
-        .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| {
-            let mut options = std::fs::OpenOptions::new();
-            options.append(true).create(true).open(path).map(|_| ())
-        })
-        .with_context(|| {
-            let path = path.display();
-            format!("'{path}' cannot be written; name a file in a folder that can")
-        })
 }
 
 /// Names what could not be used; pictures that no model could read once.

@@ -32,6 +32,9 @@ pub struct Arguments {
     /// JSON file to write: subset → its classes. `--classes FILE:C,D` of the other commands reads it.
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
+    /// Replace an existing output file.
+    #[arg(long)]
+    force: bool,
 }
 
 /// Divides the classes and writes the file.
@@ -39,10 +42,11 @@ pub struct Arguments {
 /// # Errors
 /// The data or list cannot be read, there are too few classes, the file cannot be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    super::ensure_new(&arguments.output, arguments.force)?;
     let classes = match (&arguments.data, &arguments.class_list) {
         (Some(data), _) => Dataset::open(data, Split::Train)?.classes().to_owned(),
         (None, Some(list)) => read_class_list(list)?,
-        (None, None) => anyhow::bail!("name data or a --class-list"),
+        (None, None) => anyhow::bail!("name a folder or archive of classes, or a --class-list"),
     };
     let subsets = divide(classes, &arguments.sizes, arguments.seed)?;
     let mut json = serde_json::to_string_pretty(&subsets)?;

@@ -9,7 +9,7 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use flate2::read::MultiGzDecoder;
 
 /// Largest file that is read out of an archive, in bytes: 512 MiB.
@@ -59,13 +59,17 @@ impl Archive {
     }
 
     fn open_within(path: &Path, largest_unpacked: u64) -> anyhow::Result<Archive> {
+        ensure!(
+            path.exists(),
+            "'{}' does not exist; name a folder, .tar or .tar.gz",
+            path.display()
+        );
         let content = if path.is_dir() {
             folder::list(path).map(Content::Folder)
         } else {
             Archive::open_file(path, largest_unpacked)
         };
-        let content =
-            content.with_context(|| format!("archive '{}' cannot be read", path.display()))?;
+        let content = content.with_context(|| format!("'{}' cannot be read", path.display()))?;
         Ok(Archive {
             path: path.to_owned(),
             content,

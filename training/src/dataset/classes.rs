@@ -50,7 +50,8 @@ impl ClassMap {
         }
         ensure!(
             absent.is_empty(),
-            "these classes are not among the model's: {}",
+            "these classes are not among the model's: {}; a class is the name of its pictures' folder, or start with a model \
+             of these classes (casm train --replace-head makes one)",
             list(&absent)
         );
         Ok(ClassMap { indices })

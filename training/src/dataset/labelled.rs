@@ -93,7 +93,7 @@ impl Dataset {
             let around = layout::around(&pictures);
             ensure!(
                 !pictures.is_empty(),
-                "archive '{}' holds no pictures",
+                "'{}' holds no pictures",
                 archive.path().display()
             );
             members.extend(archive.names().map(|name| Member {

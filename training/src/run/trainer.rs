@@ -199,7 +199,8 @@ impl<L: Learner> Trainer<L> {
         let deadline = match stop.max_minutes {
             Some(minutes) => {
                 let time = Duration::try_from_secs_f64(60.0 * minutes);
-                Some(Instant::now() + time.context("--max-minutes must be a number from 0")?)
+                let end = time.ok().and_then(|time| Instant::now().checked_add(time));
+                Some(end.context("--max-minutes must be a number from 0 that ends some day")?)
             }
             None => None,
         };

@@ -111,12 +111,11 @@ fn library(folder: &Path) -> Option<PathBuf> {
 /// Where to look: where the user says; else beside us, in the source folder, in the system, in Python's
 /// environments, in this order.
 fn folders() -> Vec<PathBuf> {
-    if let Some(folder) = std::env::var_os(DIR_VARIABLE).filter(|folder| !folder.is_empty()) {
-        return vec![PathBuf::from(folder)];
+    if let Some(folder) = variable(DIR_VARIABLE) {
+        return vec![folder];
     }
     let mut folders: Vec<PathBuf> = Vec::new();
-    let engines = std::env::var_os("CASM_ENGINE_DIR").map(PathBuf::from);
-    folders.extend(engines.map(|folder| folder.join("openvino")));
+    folders.extend(variable("CASM_ENGINE_DIR").map(|folder| folder.join("openvino")));
     if let Some(own) = own_folder() {
         // As `make install` lays it out, from the command's and from the plugin's place.
         let ways = ["openvino", "../lib/casm/openvino", "../casm/openvino"];
@@ -136,9 +135,14 @@ fn folders() -> Vec<PathBuf> {
     folders
 }
 
+/// The folder that a variable of the environment names. An empty one would be the working directory.
+fn variable(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os(name).filter(|folder| !folder.is_empty());
+    folder.map(PathBuf::from)
+}
+
 /// The package folders of Python's environments: of the active one, the user's and the system's.
 fn python_packages() -> Vec<PathBuf> {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from);
     let home = variable("HOME").map(|home| home.join(".local"));
     let roots = [
         variable("VIRTUAL_ENV"),

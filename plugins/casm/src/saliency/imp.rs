@@ -55,17 +55,17 @@ use gst_base::prelude::*;
 use gst_base::subclass::base_transform::GenerateOutputSuccess;
 use gst_base::subclass::prelude::*;
 
-use super::flow::Waiting;
-use super::intake::Intake;
-use super::interrupt::Interrupt;
-use super::late::Lateness;
-use super::latency::LatencyEstimate;
-use super::negotiation;
-use super::outlet::Outlet;
-use super::queue::FrameQueue;
-use super::settings::{READ_AT_START, STATS, Settings};
-use super::shared::Instance;
-use super::stats::Stats;
+use crate::saliency::frame::intake::Intake;
+use crate::saliency::frame::negotiation;
+use crate::saliency::result::outlet::Outlet;
+use crate::saliency::settings::{READ_AT_START, STATS, Settings};
+use crate::saliency::stats::Stats;
+use crate::saliency::stream::FrameQueue;
+use crate::saliency::stream::Waiting;
+use crate::saliency::time::late::Lateness;
+use crate::saliency::time::latency::LatencyEstimate;
+use crate::saliency::worker::interrupt::Interrupt;
+use crate::saliency::worker::shared::Instance;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -104,6 +104,8 @@ pub struct CasmeSaliency {
     pub(super) discont: AtomicBool,
     /// Whether it is to be found out if overlays go beside the pixels.
     pub(super) undecided: AtomicBool,
+    /// The base class's `qos` is on because of `late-policy`.
+    pub(super) sets_qos: AtomicBool,
     /// The caps of the frames that come.
     pub(super) taken: Mutex<Option<gst::Caps>>,
     pub(super) stats: Mutex<Stats>,

@@ -2,44 +2,24 @@
 
 use glib::prelude::*;
 
-mod composition;
 mod error;
-mod events;
-mod finding;
-mod flow;
 mod frame;
 mod imp;
-mod inquiry;
-mod intake;
-mod interrupt;
-mod lane;
-mod late;
-mod latency;
-mod life;
-mod message;
-mod meta;
-mod model;
-mod negotiation;
-mod outlet;
 mod properties;
-mod qos;
-mod queue;
-mod regions;
-mod rotation;
+mod result;
 mod settings;
-mod shared;
 mod stats;
-mod swap;
-mod task;
+mod stream;
+mod time;
 mod worker;
 
-pub use message::MESSAGE_NAME;
+pub use frame::regions::RoiMode;
+pub use result::message::MESSAGE_NAME;
 #[cfg(feature = "v1_26")]
-pub use meta::TENSOR_ID;
-pub use meta::{MaskMeta, PARAMS_NAME, ROI_TYPE, SaliencyMask, SaliencyObject};
-pub use regions::RoiMode;
-pub use shared::SharedEngine;
-pub use swap::MODEL_UPDATED;
+pub use result::meta::TENSOR_ID;
+pub use result::meta::{MaskMeta, PARAMS_NAME, ROI_TYPE, SaliencyMask, SaliencyObject};
+pub use worker::shared::SharedEngine;
+pub use worker::swap::MODEL_UPDATED;
 
 glib::wrapper! {
     /// The element `casmesaliency`, `GstCasmeSaliency`.

@@ -6,7 +6,7 @@ use glib::{
 };
 use gst::prelude::*;
 
-use super::settings::{STATS, Settings};
+use crate::saliency::settings::{STATS, Settings};
 
 impl Settings {
     /// All properties of the element.

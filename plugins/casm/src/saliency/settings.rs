@@ -11,8 +11,8 @@ use casm_core::track::TrackOptions;
 use casm_core::{Resize, Result};
 use glib::prelude::*;
 
-use super::worker::Batching;
-use super::{Binarization, EngineChoice, LatePolicy, Overlay, Precision, RoiMode};
+use crate::saliency::worker::Batching;
+use crate::saliency::{Binarization, EngineChoice, LatePolicy, Overlay, Precision, RoiMode};
 
 /// Name of the read-only property with the counters.
 pub const STATS: &str = "stats";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use casm_core::engine::EngineDescription;
 
-use super::settings::precision_nick;
+use crate::saliency::settings::precision_nick;
 
 /// What the element has done since it was last started.
 #[derive(Debug, Clone, Default)]

@@ -1,5 +1,6 @@
 //! `casm info --engines`: the engines of this machine, and the choice between them.
 
+use casm::device::resolve;
 use casm::engine::{choose, cpu_has_bf16, has_nvidia_driver, survey};
 use casm::{Device, EngineOptions, Precision};
 
@@ -28,6 +29,9 @@ pub fn describe() -> String {
     };
     text += &format!("{:<10} {driver}\n", "GPU");
 
+    // What opening an engine finds out.
+    let no_gpu = has_nvidia_driver() && resolve(Device::Auto).is_ok_and(|device| !device.is_cuda());
+
     text += "\nengine=auto takes\n";
     for device in [Device::Auto, Device::Cpu, Device::Cuda(0)] {
         for precision in [
@@ -38,11 +42,17 @@ pub fn describe() -> String {
             Precision::Int8,
         ] {
             let options = EngineOptions {
-                device,
+                device: match device {
+                    Device::Auto if no_gpu => Device::Cpu,
+                    device => device,
+                },
                 precision,
                 ..EngineOptions::default()
             };
-            let (name, reason) = choose(&options);
+            let (name, mut reason) = choose(&options);
+            if device == Device::Auto && no_gpu {
+                reason = "there is an NVIDIA driver, but no GPU that can be used".to_owned();
+            }
             let precision = match precision {
                 Precision::Auto => "auto (f32)".to_owned(),
                 other => format!("{other:?}").to_lowercase(),
