@@ -76,7 +76,7 @@ bench-upstream: ## write docs/performance-upstream.md: against GStreamer 1.28's 
 
 soak: export CARGO_FLAGS := $(CARGO_FLAGS)
 soak: export PLUGINS := $(PLUGINS)
-soak: build ## endurance, disorder, damaged files, for hours: FRAMES=100000 RENEGOTIATIONS= INTERRUPTIONS= DAMAGED= OUT=soak-out
+soak: build ## endurance, disorder, damaged files, for hours: FRAMES=100000 RENEGOTIATIONS= INTERRUPTIONS= OVERLOAD=600 DAMAGED= OUT=soak-out
 	@CARGO=$(CARGO) scripts/soak.sh
 
 valgrind: build ## start and stop of the element under valgrind; takes minutes

@@ -43,8 +43,7 @@ if [ ! -e "$f0" ]; then
     "$casm" import "$data/mobilenet_v2_imagenet_folded.safetensors" --classes "$out.classes.txt" -o "$f0"
 fi
 go_on train "$teacher" "$data/tiny-imagenet-200.tar.gz" "${full[@]}" --weights 0.34,0.33,0.33 --crop-scale 0.5,0.35,0.35 \
-    --init "$f0" --decoder-init uniform --preset casm --history-every 20 --lambda 3 --target-area 0.34 \
-    --total-variation 0.002 --classifier-rate 1e-4 --epochs 6 --epoch-share 0.0763
+    --init "$f0" --preset casm-tv --history-every 20 --epochs 6 --epoch-share 0.0763
 # Both students begin as the mapping; the second one learns what the first one sees.
 student=("${full[@]}" --init "$teacher/model.safetensors" --classifier "$f0" --squash 256 --crop-scale 0.4 --whole 0.4 --jitter 0.3
     --zooms 1.2,1.35 --class-weight 0.3 --classifier-rate 1e-4 --mapping-rate 1e-3 --epochs 9)

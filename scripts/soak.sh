@@ -4,6 +4,7 @@
 #   FRAMES           frames through each of three pipelines            100000
 #   RENEGOTIATIONS   changes of format, size, layout and properties      2000
 #   INTERRUPTIONS    sequences of flushes, seeks, pauses, restarts       1000
+#   OVERLOAD         seconds of a live source four times as fast as the model  600
 #   DAMAGED          damaged model files of each kind                   10000
 #   LEAK_FRAMES      frames of each pipeline under GStreamer's leak tracer  500
 #   RECONNECTS       times that a camera on the network goes away            20
@@ -12,7 +13,7 @@
 set -eu
 
 : "${FRAMES:=100000}" "${RENEGOTIATIONS:=2000}" "${INTERRUPTIONS:=1000}" "${DAMAGED:=10000}"
-: "${LEAK_FRAMES:=500}" "${RECONNECTS:=20}" "${SEED:=1}" "${OUT:=soak-out}"
+: "${OVERLOAD:=600}" "${LEAK_FRAMES:=500}" "${RECONNECTS:=20}" "${SEED:=1}" "${OUT:=soak-out}"
 : "${CARGO:=cargo}" "${CARGO_FLAGS:=--release --workspace --locked}" "${PLUGINS:=target/release/gstreamer-1.0}"
 
 mkdir -p "$OUT"
@@ -40,6 +41,11 @@ export CASM_SOAK_STAND_IN_FRAMES="$FRAMES"
 # shellcheck disable=SC2086 # several words on purpose
 step env GLIBC_TUNABLES=glibc.malloc.tcache_count=0 \
     $CARGO test $CARGO_FLAGS --test damage --test soak --test element_allocation -- --nocapture --test-threads=1
+
+# Twice: in the streaming thread, and with frames that wait inside.
+# shellcheck disable=SC2086 # several words on purpose
+step env CASM_SOAK_SECONDS="$OVERLOAD" \
+    $CARGO test $CARGO_FLAGS --test element_live -- --nocapture --test-threads=1 at_four_times the_same_with_frames
 
 # The tracer tells at the end of a program which of GStreamer's objects are still alive.
 leaks() {

@@ -46,7 +46,7 @@ fn frames_flow_again_after_any_interruption() {
 
 fn interrupt(depth: u32) {
     let _machine = alone();
-    let times = count("CASM_SOAK_INTERRUPTIONS", 20) / 2;
+    let times = count("CASM_SOAK_INTERRUPTIONS", 10);
     let mut random = Random::new(2);
     // As good as endless, but with a length, so that there is somewhere to seek to.
     let playing = pipeline(&format!(

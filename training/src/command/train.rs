@@ -25,7 +25,7 @@ pub struct Arguments {
     course: CourseArguments,
 
     /// Which classifiers judge: F fixed (Baseline), L last, FL first and last, L100 and L1000 kept
-    /// ones, casm = L100, paper = L100 in the paper's words.
+    /// ones, casm = L100, casm-tv = L100 with smooth masks of a third of the picture, paper = L100 in the paper's words.
     #[arg(long, value_enum, default_value = "casm", help_heading = "Method")]
     preset: Preset,
     /// What the mapping maximises on masked-out pictures.
@@ -35,10 +35,10 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value = "shared", help_heading = "Method")]
     encoder: EncoderArgument,
     /// λ, the price of mask area [default: F 2.5, L 14, FL 7.5, L100 and L1000 10; with --score
-    /// classification 9, 18, 11, 17].
+    /// classification 9, 18, 11, 17; casm-tv 3].
     #[arg(long, help_heading = "Method")]
     lambda: Option<f64>,
-    /// Steer λ, from --lambda on, so that masks cover this share of the picture.
+    /// Steer λ, from --lambda on, so that masks cover this share of the picture [default: not; casm-tv: 0.34].
     #[arg(long, value_name = "SHARE", help_heading = "Method")]
     target_area: Option<f64>,
     /// Probability that a kept classifier judges [default: 0.5; F and L: 0].
@@ -101,9 +101,9 @@ pub struct Arguments {
     /// Channels that each tap is reduced to.
     #[arg(long, default_value_t = 64, help_heading = "Decoder")]
     decoder_channels: usize,
-    /// How a new decoder's convolutions are drawn.
-    #[arg(long, value_enum, default_value = "released", help_heading = "Decoder")]
-    decoder_init: DecoderInit,
+    /// How a new decoder's convolutions are drawn [default: released; casm-tv: uniform].
+    #[arg(long, value_enum, help_heading = "Decoder")]
+    decoder_init: Option<DecoderInit>,
     /// Train on the checkpoint's decoder, as it is built, instead of a new one.
     #[arg(
         long,
@@ -132,23 +132,13 @@ pub struct Arguments {
     /// Let the classifier learn from masked-in pictures too.
     #[arg(long, help_heading = "Follow-up terms")]
     train_on_masked_in: bool,
-    /// Weight of the masks' total variation of Phang et al. (2020); 0 is pure CASM.
-    #[arg(
-        long,
-        value_name = "WEIGHT",
-        default_value_t = 0.0,
-        help_heading = "Follow-up terms"
-    )]
-    total_variation: f64,
+    /// Weight of the masks' total variation of Phang et al. (2020); 0 is pure CASM [default: 0; casm-tv: 0.002].
+    #[arg(long, value_name = "WEIGHT", help_heading = "Follow-up terms")]
+    total_variation: Option<f64>,
 
-    /// Learning rate of the classifier (SGD).
-    #[arg(
-        long,
-        value_name = "RATE",
-        default_value_t = 1e-3,
-        help_heading = "Optimisers"
-    )]
-    classifier_rate: f64,
+    /// Learning rate of the classifier (SGD) [default: 0.001; casm-tv: 0.0001].
+    #[arg(long, value_name = "RATE", help_heading = "Optimisers")]
+    classifier_rate: Option<f64>,
     /// Momentum of the classifier's SGD.
     #[arg(long, default_value_t = 0.9, help_heading = "Optimisers")]
     momentum: f64,

@@ -42,14 +42,13 @@ impl Arguments {
                 masked_in: self.masked_in,
                 masked_in_lambda: self.masked_in_lambda,
                 train_on_masked_in: self.train_on_masked_in,
-                total_variation: self.total_variation,
                 ..StepOptions::new(self.score)
             },
-            lambda: self.lambda.unwrap_or_else(|| strategy.lambda(self.score)),
-            target_area: self.target_area,
+            lambda: strategy.lambda(self.score),
+            target_area: None,
             mean_binarization: false,
             optimizer: OptimizerConfig {
-                classifier_rate: self.classifier_rate,
+                classifier_rate: 1e-3,
                 momentum: self.momentum,
                 mapping_rate: self.mapping_rate,
                 weight_decay: self.weight_decay,
@@ -60,7 +59,7 @@ impl Arguments {
         if !self.keep_decoder {
             course.network.separate_encoder = self.encoder == EncoderArgument::Separate;
         }
-        course.decoder_init = self.decoder_init;
+        course.decoder_init = self.decoder_init.unwrap_or(course.decoder_init);
         self.scoring.apply(course)?;
         course.epochs = self.course.epochs.unwrap_or(course.epochs);
         course.schedule = self.course.lr_schedule.unwrap_or(course.schedule);
@@ -72,7 +71,12 @@ impl Arguments {
         thinning.probability = self.history_probability.unwrap_or(thinning.probability);
         thinning.every = self.history_every.unwrap_or(thinning.every);
         thinning.start = self.history_init.unwrap_or(thinning.start);
+        config.lambda = self.lambda.unwrap_or(config.lambda);
+        config.target_area = self.target_area.or(config.target_area);
+        let optimizer = &mut config.optimizer;
+        optimizer.classifier_rate = self.classifier_rate.unwrap_or(optimizer.classifier_rate);
         let step = &mut config.step;
+        step.total_variation = self.total_variation.unwrap_or(step.total_variation);
         step.classifier_step = self.classifier_step.unwrap_or(step.classifier_step);
         step.masked_step = self.masked_step.unwrap_or(step.masked_step);
         step.regularise_on = self.reg_on.unwrap_or(step.regularise_on);
