@@ -9,7 +9,14 @@ use casm_examples::Scene;
 
 /// `[x, y, width, height]` that was found, and the mask's mean, by seed and picture of a clip: measured in libtorch in f32
 /// with the model of the commit that this file came with. Another model has others.
-const EXPECTED: [(u32, u32, [u32; 4], f32); 0] = [];
+const EXPECTED: [(u32, u32, [u32; 4], f64); 6] = [
+    (0, 0, [103, 34, 300, 159], 0.2535),
+    (0, 60, [77, 43, 326, 179], 0.2952),
+    (1, 40, [129, 43, 248, 208], 0.2648),
+    (2, 0, [51, 19, 335, 198], 0.3678),
+    (4, 0, [120, 43, 257, 208], 0.2709),
+    (8, 40, [0, 29, 403, 241], 0.4345),
+];
 
 #[test]
 fn boxes_and_masks_of_rendered_pictures_stay_as_they_are() {
@@ -75,7 +82,7 @@ fn boxes_and_masks_of_rendered_pictures_stay_as_they_are() {
         );
         overlaps.push(bounding_box.iou(&picture.truth));
     }
-    // What the model card says of whole clips is 0.74 and 0.72; issue and card ask for 0.6 at least.
+    // These six have 0.749; the model card says 0.74 of the demo's clip and 0.72 of 180 pictures.
     let mean = overlaps.iter().sum::<f64>() / overlaps.len() as f64;
-    assert!(mean > 0.6, "{mean}");
+    assert!(mean > 0.7, "{mean}");
 }

@@ -366,3 +366,46 @@ fn odd_pictures_are_used_or_named() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("broken.png"), "{}", text(&output));
 }
+
+/// The preset is what `make model` said option by option before it had a name.
+#[test]
+fn casm_tv_is_casm_with_its_options_said() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = pictures(folder.path());
+    let plan = |options: &[&str]| {
+        let more = [options, &["--dry-run"]].concat();
+        let output = train(&data, &folder.path().join("out"), &more);
+        succeeded(&output);
+        let mut plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        plan["preset"].take();
+        plan
+    };
+    let said = [
+        "--preset",
+        "casm",
+        "--decoder-init",
+        "uniform",
+        "--lambda",
+        "3",
+        "--target-area",
+        "0.34",
+    ];
+    let more = ["--total-variation", "0.002", "--classifier-rate", "1e-4"];
+    assert_eq!(
+        plan(&["--preset", "casm-tv"]),
+        plan(&[&said[..], &more].concat())
+    );
+    assert_ne!(plan(&["--preset", "casm-tv"]), plan(&["--preset", "casm"]));
+    let other = plan(&[
+        "--preset",
+        "casm-tv",
+        "--total-variation",
+        "0",
+        "--lambda",
+        "5",
+    ]);
+    assert_eq!(
+        [&other["step"]["total_variation"], &other["lambda"]],
+        [0.0, 5.0]
+    );
+}

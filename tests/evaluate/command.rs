@@ -1,19 +1,11 @@
 //! `casm evaluate` as a user types it.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use casm::mask::Binarization;
-use casm::{Checkpoint, Resize};
+use casm::Checkpoint;
 use casm_tests::program;
-use casm_training::evaluation::annotated::{Layout, Split};
-use casm_training::evaluation::{
-    AnnotatedPicture, AnnotatedSet, Annotation, Location, Options, Predict, Rule, Scores, evaluate,
-};
-use image::{Rgb, RgbImage};
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::*;
 
@@ -236,9 +228,9 @@ fn what_cannot_be_evaluated_is_refused_with_exit_code_two() {
     );
 }
 
-/// On all 650 pictures the built-in model has LE 27.7 and top-1 78.2 (its provenance), the full image 52.2
-/// and the centre box 37.7 on the 1300 that they are half of. Of 65 the standard error is 5.8 points;
-/// bounds are three of these.
+/// Of all 650 pictures the built-in model has LE 27.7 and top-1 78.2 (its provenance); these 65 are easier. Their numbers
+/// are what this command measured with the model of f56d353; boxes without a network are exact, and of the others two
+/// pictures may fall differently on another machine.
 #[test]
 fn the_built_in_model_does_on_real_pictures_what_its_provenance_says() {
     let Some(sample) = casm_tests::data::file("ilsvrc-val-650-dev.tar") else {
@@ -267,16 +259,16 @@ fn the_built_in_model_does_on_real_pictures_what_its_provenance_says() {
         let number = number.expect("measured")["value"].as_f64();
         number.expect("a number")
     };
-    for (method, measure, expected) in [
-        ("model", "localization_error", 0.326),
-        ("model", "top1", 0.705),
-        ("full_image", "localization_error", 0.522),
-        ("centre_box", "localization_error", 0.377),
+    for (method, measure, expected, tolerance) in [
+        ("model", "localization_error", 10.0, 2.1),
+        ("model", "top1", 57.0, 2.1),
+        ("full_image", "localization_error", 31.0, 0.1),
+        ("centre_box", "localization_error", 19.0, 0.1),
     ] {
-        let value = value(method, measure);
+        let pictures = 65.0 * value(method, measure);
         assert!(
-            (value - expected).abs() < 0.174,
-            "{method} {measure}: {value}"
+            (pictures - expected).abs() < tolerance,
+            "{method} {measure}: {pictures} pictures"
         );
     }
     let best = numbers
@@ -286,5 +278,5 @@ fn the_built_in_model_does_on_real_pictures_what_its_provenance_says() {
         })
         .expect("measured");
     let best = best["value"].as_f64().expect("a number");
-    assert!((best - 0.336).abs() < 0.174, "{best}");
+    assert!((65.0 * best - 18.0).abs() < 2.1, "{best}");
 }

@@ -5,19 +5,10 @@ mod annotated;
 mod command;
 mod scores;
 
-use std::cell::RefCell;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
-use casm::mask::Binarization;
-use casm::{Checkpoint, Resize};
-use casm_tests::program;
-use casm_training::evaluation::annotated::{Layout, Split};
-use casm_training::evaluation::{
-    AnnotatedPicture, AnnotatedSet, Annotation, Location, Options, Predict, Rule, Scores, evaluate,
-};
+use casm_training::evaluation::{AnnotatedPicture, AnnotatedSet, Annotation, Location};
 use image::{Rgb, RgbImage};
-use serde_json::Value;
 use tempfile::TempDir;
 
 /// A folder with these text files and pictures (name, width, height).
@@ -54,6 +45,7 @@ pub fn metadata() -> TempDir {
     )
 }
 
+/// Where a set is, with nothing else said.
 pub fn location(data: &Path) -> Location {
     Location {
         data: data.to_owned(),
@@ -61,15 +53,18 @@ pub fn location(data: &Path) -> Location {
     }
 }
 
+/// The set, which is in order.
 pub fn open(data: &Path) -> AnnotatedSet {
     AnnotatedSet::open(&location(data)).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
+/// What is said of one that is not.
 pub fn refusal(location: &Location) -> String {
     let refused = AnnotatedSet::open(location).expect_err("not usable");
     format!("{refused:#}")
 }
 
+/// A box by its corners, inclusive.
 pub fn annotation([xmin, ymin, xmax, ymax]: [i32; 4]) -> Annotation {
     Annotation {
         xmin,
@@ -79,6 +74,7 @@ pub fn annotation([xmin, ymin, xmax, ymax]: [i32; 4]) -> Annotation {
     }
 }
 
+/// A picture as it is to be read.
 pub fn picture(
     name: &str,
     original: Option<(u32, u32)>,

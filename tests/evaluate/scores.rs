@@ -1,19 +1,10 @@
 //! A set and a network → numbers, by hand.
 
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use casm::mask::Binarization;
 use casm::{Checkpoint, Resize};
-use casm_tests::program;
-use casm_training::evaluation::annotated::{Layout, Split};
-use casm_training::evaluation::{
-    AnnotatedPicture, AnnotatedSet, Annotation, Location, Options, Predict, Rule, Scores, evaluate,
-};
-use image::{Rgb, RgbImage};
-use serde_json::Value;
-use tempfile::TempDir;
+use casm_training::evaluation::{AnnotatedSet, Options, Predict, Rule, Scores, evaluate};
 
 use crate::*;
 
