@@ -409,3 +409,14 @@ fn casm_tv_is_casm_with_its_options_said() {
         [0.0, 5.0]
     );
 }
+
+/// What would end a run at once ends its dry run.
+#[test]
+fn a_dry_run_is_refused_for_what_the_run_is() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (data, out) = (pictures(folder.path()), folder.path().join("out"));
+    let more = ["--dry-run", "--evaluate", "/nowhere/set"];
+    refused(&train(&data, &out, &more), &["/nowhere/set"]);
+    std::fs::write(&out, "a file").expect("writable");
+    refused(&train(&data, &out, &["--dry-run"]), &["--out", "is a file"]);
+}

@@ -105,11 +105,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             Run::new(config, opened, course)
         }
     };
-    if course.dry_run {
-        return run.print();
-    }
     let config = run.config.clone();
     let watch = arguments.scoring.watch(course, &config.course);
+    if course.dry_run {
+        return run.print(&watch);
+    }
     let device = prepare(course.device, config.course.threads, course.deterministic)?;
     let teacher = config.open_teacher(device)?;
     // What the student learns are boxes by the teacher's rule.

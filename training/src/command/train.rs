@@ -204,7 +204,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config = run.config.clone();
     let watch = arguments.scoring.watch(course, &config.course);
     if course.dry_run {
-        return run.print();
+        return run.print(&watch);
     }
     let device = prepare(course.device, config.course.threads, course.deterministic)?;
     let history_device = match arguments.history_device {

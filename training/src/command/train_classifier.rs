@@ -73,16 +73,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             Run::new(config, opened, course)
         }
     };
-    if course.dry_run {
-        return run.print();
-    }
     let config = run.config.clone();
-    let device = prepare(course.device, config.course.threads, course.deterministic)?;
-    let learner = SupervisedLearner::new(&config, &run.parameters(device)?, device)?;
     let watch = WatchConfig {
         validate: arguments.validate.clone(),
         ..course.watch(&config.course, None, arguments.validate_every, None)
     };
+    if course.dry_run {
+        return run.print(&watch);
+    }
+    let device = prepare(course.device, config.course.threads, course.deterministic)?;
+    let learner = SupervisedLearner::new(&config, &run.parameters(device)?, device)?;
     let folder = run.folder.clone();
     let mut trainer = run.trainer(learner, config.course.header(), watch, device, device)?;
     go(&mut trainer, course, &interrupt, &folder)

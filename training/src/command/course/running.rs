@@ -11,8 +11,8 @@ use casm::{Device, Header};
 use casm_training::dataset::{Mixture, Selection, SourceOptions, Split};
 use casm_training::log::Interrupt;
 use casm_training::run::{
-    Configuration, Learner, Outcome, Parts, RunFolder, SourceConfig, Start, Trainer, WatchConfig,
-    keep_freed_memory,
+    Configuration, Learner, Outcome, Parts, RunFolder, Scorer, SourceConfig, Start, Trainer,
+    Validator, WatchConfig, keep_freed_memory,
 };
 
 use super::{CourseArguments, Opened};
@@ -127,11 +127,19 @@ impl<C: Configuration> Run<C> {
         }
     }
 
-    /// Prints the resolved options.
+    /// Prints the resolved options, once what the run would be refused for has been looked at.
     ///
     /// # Errors
-    /// Standard output cannot be written.
-    pub fn print(&self) -> anyhow::Result<ExitCode> {
+    /// The folder is a file; what it is to be scored on cannot be used; standard output cannot be written.
+    pub fn print(&self, watch: &WatchConfig) -> anyhow::Result<ExitCode> {
+        let (folder, header) = (self.folder.path(), self.config.course().header());
+        ensure!(
+            !folder.is_file(),
+            "--out '{}' is a file; name a folder",
+            folder.display()
+        );
+        Scorer::new(watch, &header)?;
+        Validator::new(watch, &header)?;
         let json = serde_json::to_string_pretty(&self.config)?;
         writeln!(std::io::stdout(), "{json}")?;
         Ok(ExitCode::SUCCESS)

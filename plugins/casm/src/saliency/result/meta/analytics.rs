@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use casm_core::BoundingBox;
 use gst_analytics::prelude::*;
-use gst_analytics::{AnalyticsODMtd, AnalyticsRelationMeta, RelTypes};
+use gst_analytics::{AnalyticsODMtd, AnalyticsRelationMeta, AnalyticsTrackingMtd, RelTypes};
 use gst_video::VideoRegionOfInterestMeta;
 
 use super::ROI_TYPE;
@@ -145,9 +145,10 @@ impl Analytics {
                     absent: 0,
                 });
                 seen.absent = 0;
-                let mut tracking = meta.add_tracking_mtd(id, seen.first)?;
-                tracking.update_last_seen(time)?;
-                let tracking = tracking.id();
+                let tracking = meta.add_tracking_mtd(id, seen.first)?.id();
+                if let Some(mut tracking) = meta.mtd_mut::<AnalyticsTrackingMtd>(tracking) {
+                    tracking.update_last_seen(time)?;
+                }
                 meta.set_relation(RelTypes::RELATE_TO, detection, tracking)?;
             }
         }
