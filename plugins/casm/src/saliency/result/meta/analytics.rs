@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use casm_core::BoundingBox;
 use gst_analytics::prelude::*;
-use gst_analytics::{AnalyticsODMtd, AnalyticsRelationMeta, AnalyticsTrackingMtd, RelTypes};
+use gst_analytics::{AnalyticsODMtd, AnalyticsRelationMeta, RelTypes};
 use gst_video::VideoRegionOfInterestMeta;
 
 use super::ROI_TYPE;
@@ -146,15 +146,41 @@ impl Analytics {
                 });
                 seen.absent = 0;
                 let tracking = meta.add_tracking_mtd(id, seen.first)?.id();
-                if let Some(mut tracking) = meta.mtd_mut::<AnalyticsTrackingMtd>(tracking) {
-                    tracking.update_last_seen(time)?;
-                }
+                set_last_seen(&mut meta, tracking, time);
                 meta.set_relation(RelTypes::RELATE_TO, detection, tracking)?;
             }
         }
         #[cfg(feature = "v1_26")]
         add_segmentation(&mut meta, finding, &detections)?;
         Ok(())
+    }
+}
+
+/// When the object of the tracking `id` was seen last; an added one says what it says of the first time. The bindings can
+/// change one tracking only, and lend the meta for good to do so.
+fn set_last_seen(
+    meta: &mut gst::MetaRefMut<'_, AnalyticsRelationMeta, gst::meta::Standalone>,
+    id: u32,
+    time: gst::ClockTime,
+) {
+    use glib::translate::{IntoGlib, from_glib};
+    use gst_analytics::ffi;
+
+    let mut tracking = std::mem::MaybeUninit::uninit();
+    // SAFETY: the meta is borrowed mutably; `tracking` is written where true is returned, and points into the meta, which
+    // nothing else changes until here.
+    unsafe {
+        let is_there: bool = from_glib(ffi::gst_analytics_relation_meta_get_tracking_mtd(
+            meta.as_mut_ptr(),
+            id,
+            tracking.as_mut_ptr(),
+        ));
+        if is_there {
+            ffi::gst_analytics_tracking_mtd_update_last_seen(
+                tracking.as_mut_ptr(),
+                time.into_glib(),
+            );
+        }
     }
 }
 
