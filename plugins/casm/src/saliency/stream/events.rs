@@ -45,7 +45,9 @@ impl CasmeSaliency {
             );
             self.forget();
         }
-        self.parent_sink_event(event)
+        // A stop closes the source pad before the sink pad. An event that is refused in between would be an error upstream,
+        // which a frame that comes then is not.
+        self.parent_sink_event(event) || self.queue.is_ended()
     }
 
     /// An event from downstream.

@@ -160,6 +160,11 @@ impl<T> FrameQueue<T> {
         self.changed.notify_all();
     }
 
+    /// Whether it is to end, or has.
+    pub fn is_ended(&self) -> bool {
+        lock(&self.state).ended
+    }
+
     fn wait(&self, until: impl Fn(&State<T>) -> bool) -> MutexGuard<'_, State<T>> {
         self.changed
             .wait_while(lock(&self.state), |state| !until(state))
