@@ -122,6 +122,49 @@ fn an_object_below_min_area_has_a_mask_but_no_region() {
     assert_eq!(mask.box_in(100, 100), None);
 }
 
+/// By hand: a frame of half the width and three quarters of the height has boxes likewise.
+#[test]
+fn an_application_asks_for_boxes_in_pixels_of_a_scaled_frame() {
+    let (width, height) = (640, 360);
+    let frame = buffer(&centred_ball(width, height), width, height, 0);
+    let element = casm_tests::gst::element(&[]);
+    let boxes = |frame: &gst::Buffer, width: u32, height: u32| {
+        element.emit_by_name::<Option<gst::Structure>>("casm-boxes", &[frame, &width, &height])
+    };
+    assert_eq!(boxes(&frame, width, height), None);
+
+    let result = process(&[], PixelFormat::Rgb, (width, height), frame);
+    let found = boxes(&result, 320, 270).expect("it carries boxes");
+    assert_eq!(
+        (found.name().as_str(), found.get("age")),
+        ("casm-boxes", Ok(0u32))
+    );
+    let objects = found.get::<gst::Array>("objects").expect("a list");
+    let [object] = &objects[..] else {
+        panic!("one ball: {found}");
+    };
+    let object = object.get::<gst::Structure>().expect("a structure");
+    let truth = roi(&result).bounding_box;
+    let side = |name: &str| f64::from(object.get::<i32>(name).expect("a number"));
+    for (name, expected) in [
+        ("x", f64::from(truth.x) / 2.0),
+        ("y", f64::from(truth.y) * 0.75),
+        ("width", f64::from(truth.width) / 2.0),
+        ("height", f64::from(truth.height) * 0.75),
+    ] {
+        assert!(
+            (side(name) - expected).abs() <= 1.0,
+            "{name}: {found}, {truth:?}"
+        );
+    }
+    assert_eq!(
+        object.get::<f64>("confidence"),
+        params(&result).get::<f64>("confidence")
+    );
+    // No size is none: sides of 0 are taken as 1.
+    assert!(boxes(&result, 0, 0).is_some());
+}
+
 #[test]
 fn threshold_and_binarization_change_how_much_is_marked() {
     let (width, height) = (320, 240);

@@ -13,6 +13,7 @@
 //! | | `worker::{model, shared, swap}` | the model that the streams share, and the next one |
 //! | result | `result::{outlet, finding}` | mask, or the last one → finding on its frame |
 //! | | `result::meta` ([`MaskMeta`]) | finding → region of interest and mask on the buffer |
+//! | | `result::boxes` | what a buffer carries → boxes in pixels of its frame, for applications |
 //! | | `result::{message, composition}` | finding → element message on the bus; overlay beside the pixels |
 //!
 //! The plugin does not link libtorch. `casm_core` opens the engine's library, `libcasm.so`, when the

@@ -57,6 +57,7 @@ use gst_base::subclass::prelude::*;
 
 use crate::saliency::frame::intake::Intake;
 use crate::saliency::frame::negotiation;
+use crate::saliency::result::boxes;
 use crate::saliency::result::outlet::Outlet;
 use crate::saliency::settings::{READ_AT_START, STATS, Settings};
 use crate::saliency::stats::Stats;
@@ -130,6 +131,11 @@ impl ObjectImpl for CasmeSaliency {
     fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: OnceLock<Vec<glib::ParamSpec>> = OnceLock::new();
         PROPERTIES.get_or_init(Settings::specifications)
+    }
+
+    fn signals() -> &'static [glib::subclass::Signal] {
+        static SIGNALS: OnceLock<[glib::subclass::Signal; 1]> = OnceLock::new();
+        SIGNALS.get_or_init(|| [boxes::signal()])
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {

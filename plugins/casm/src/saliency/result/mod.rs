@@ -1,5 +1,6 @@
 //! Masks → findings → metadata, messages and overlays.
 
+pub mod boxes;
 mod composition;
 pub mod finding;
 pub mod message;
