@@ -2,22 +2,24 @@
 //!
 //! Every plane is resized in its own layout, and only the small result is converted to RGB: a 1080p
 //! frame has forty times the pixels of the input. The filter is Pillow's antialiased bilinear, the
-//! one that the authors' transforms use. One row of the input is finished after the other, so that what
-//! lies between frame and input is a single row.
+//! one that the authors' transforms use. A few rows of the input are finished after the others, so that what
+//! lies between frame and input stays in the cache.
 
 mod filter;
 mod kernel;
 mod reading;
+mod source;
 #[cfg(test)]
 mod tests;
 
 pub use reading::{Reading, WEIGHT_ONE, readings};
 
 use crate::error::{Error, Result};
-use crate::frame::{Frame, PixelFormat, PlaneSize, YuvDecoder};
+use crate::frame::{Frame, PixelFormat, Plane, PlaneSize, YuvDecoder};
 use crate::geometry::Geometry;
 use filter::{Axis, ColumnFilter, Filter};
-use kernel::Kernel;
+use kernel::{Kernel, Pair, ROWS, row_bytes};
+use source::{Source, sources};
 
 /// Resizes frames to the network's input; keeps its buffers and weights from frame to frame.
 ///
@@ -25,13 +27,21 @@ use kernel::Kernel;
 #[derive(Debug, Default)]
 pub struct InputBuilder {
     kernel: Kernel,
-    /// Weights of luma or RGB, and of chroma.
-    rows: [Filter; 2],
-    columns: [ColumnFilter; 2],
-    /// One row of a plane, resized in height alone.
-    sum: Vec<i16>,
-    /// One resized row of each plane.
-    resized: [Vec<u8>; 3],
+    /// One for each source of a format.
+    resizers: [Resizer; 3],
+    /// [`ROWS`] resized rows of each channel, of [`row_bytes`] each.
+    channels: [Vec<u8>; 3],
+}
+
+/// Makes rows of the input out of one plane.
+#[derive(Debug, Default)]
+struct Resizer {
+    rows: Filter,
+    columns: ColumnFilter,
+    /// Rows of the plane, resized in height alone.
+    sums: Vec<i16>,
+    /// The same, turned.
+    pairs: Vec<Pair>,
 }
 
 impl InputBuilder {
@@ -53,134 +63,91 @@ impl InputBuilder {
         check(frame, geometry)?;
         let side = geometry.input_size as usize;
         pixels.resize(side * side * 3, 0);
-        self.prepare(frame, geometry);
-        let decoder = YuvDecoder::new(frame.color());
-        for (y, pixels) in pixels.chunks_exact_mut(side * 3).enumerate() {
-            match frame.format() {
-                PixelFormat::Rgb => self.resize_row::<3>(frame, (0, 0), y, pixels),
-                PixelFormat::Bgr => {
-                    self.resize_row::<3>(frame, (0, 0), y, pixels);
-                    pixels
-                        .chunks_exact_mut(3)
-                        .for_each(|pixel| pixel.swap(0, 2));
-                }
-                PixelFormat::Rgba | PixelFormat::Rgbx => self.pick(frame, [0, 1, 2], y, pixels),
-                PixelFormat::Bgra | PixelFormat::Bgrx => self.pick(frame, [2, 1, 0], y, pixels),
-                PixelFormat::Argb | PixelFormat::Xrgb => self.pick(frame, [1, 2, 3], y, pixels),
-                PixelFormat::Abgr | PixelFormat::Xbgr => self.pick(frame, [3, 2, 1], y, pixels),
-                PixelFormat::Gray8 => {
-                    let luma = self.resize::<1>(frame, (0, 0), y, 0);
-                    for (pixel, &y) in pixels.chunks_exact_mut(3).zip(luma) {
-                        pixel.fill(decoder.grey(y));
-                    }
-                }
-                PixelFormat::Nv12 => {
-                    self.resize::<1>(frame, (0, 0), y, 0);
-                    self.resize::<2>(frame, (1, 1), y, 1);
-                    let [luma, chroma, _] = &self.resized;
-                    let yuv = [luma, chroma, &chroma[1..]];
-                    self.kernel.decode::<1, 2>(&decoder, yuv, pixels);
-                }
-                PixelFormat::I420 => {
-                    self.resize::<1>(frame, (0, 0), y, 0);
-                    self.resize::<1>(frame, (1, 1), y, 1);
-                    self.resize::<1>(frame, (2, 1), y, 2);
-                    let [luma, u, v] = &self.resized;
-                    self.kernel.decode::<1, 1>(&decoder, [luma, u, v], pixels);
-                }
-                PixelFormat::Yuy2 => {
-                    // Read as pairs (luma, some chroma) the first of each is luma at full width; the
-                    // second mixes U with V and is not used. Read as fours, U and V are where they are.
-                    self.resize::<2>(frame, (0, 0), y, 0);
-                    self.resize::<4>(frame, (0, 1), y, 1);
-                    let [luma, chroma, _] = &self.resized;
-                    let yuv = [luma, &chroma[1..], &chroma[3..]];
-                    self.kernel.decode::<2, 4>(&decoder, yuv, pixels);
-                }
+        let sources = sources(frame.format());
+        for (source, resizer) in sources.iter().zip(&mut self.resizers) {
+            let size = source.size(frame.format(), frame.width(), frame.height());
+            let (columns, rows) = axes(size, geometry);
+            resizer.columns.prepare(columns);
+            resizer.rows.prepare(rows);
+        }
+        for channel in &mut self.channels {
+            channel.resize(row_bytes(side) * ROWS, 0);
+        }
+        for (block, pixels) in pixels.chunks_mut(ROWS * side * 3).enumerate() {
+            let mut channels = &mut self.channels[..];
+            for (source, resizer) in sources.iter().zip(&mut self.resizers) {
+                let (these, others) = channels.split_at_mut(source.channels.len());
+                let plane = frame.plane(source.plane);
+                resizer.resize(self.kernel, plane, source, block * ROWS, these);
+                channels = others;
             }
+            self.mix(frame, side, pixels);
         }
         Ok(())
     }
 
-    /// Makes the weights, if they are not there already.
-    fn prepare(&mut self, frame: &Frame<'_>, geometry: &Geometry) {
-        let format = frame.format();
-        let size = |plane| format.plane_size(plane, frame.width(), frame.height());
-        let mut lay = |which: usize, size: PlaneSize| {
-            let (columns, rows) = axes(size, geometry);
-            self.columns[which].prepare(columns, size.sample_bytes);
-            self.rows[which].prepare(rows);
-        };
-        match format {
-            PixelFormat::Yuy2 => {
-                lay(
-                    0,
-                    PlaneSize {
-                        columns: frame.width(),
-                        sample_bytes: 2,
-                        ..size(0)
-                    },
-                );
-                lay(1, size(0));
+    /// The channels of these rows → their pixels, `[rows, S, 3]`.
+    fn mix(&mut self, frame: &Frame<'_>, side: usize, pixels: &mut [u8]) {
+        let decoder = YuvDecoder::new(frame.color());
+        let mut colours = [0, 1, 2];
+        match frame.format() {
+            PixelFormat::Nv12 | PixelFormat::I420 | PixelFormat::Yuy2 => {
+                let [y, u, v] = &mut self.channels;
+                self.kernel.decode(&decoder, [y, u, v]);
             }
-            PixelFormat::Nv12 | PixelFormat::I420 => {
-                lay(0, size(0));
-                lay(1, size(1));
+            PixelFormat::Gray8 => {
+                let luma = self.channels[0].iter_mut();
+                luma.for_each(|value| *value = decoder.grey(*value));
+                colours = [0; 3];
             }
-            _ => lay(0, size(0)),
+            _ => {}
+        }
+        for (row, pixels) in pixels.chunks_exact_mut(side * 3).enumerate() {
+            let place = row * row_bytes(side);
+            let colours = colours.map(|at| &self.channels[at][place..place + row_bytes(side)]);
+            self.kernel.interleave(colours, pixels);
+        }
+    }
+}
+
+impl Resizer {
+    /// Rows of the input from `first` on, as many as there are of [`ROWS`], of the source's channels.
+    fn resize(
+        &mut self,
+        kernel: Kernel,
+        plane: Plane<'_>,
+        source: &Source,
+        first: usize,
+        channels: &mut [Vec<u8>],
+    ) {
+        match source.sample_bytes {
+            1 => self.resize_samples::<1>(kernel, plane, source, first, channels),
+            2 => self.resize_samples::<2>(kernel, plane, source, first, channels),
+            3 => self.resize_samples::<3>(kernel, plane, source, first, channels),
+            _ => self.resize_samples::<4>(kernel, plane, source, first, channels),
         }
     }
 
-    /// Row `y` of the input, of one plane of samples of `BYTES` bytes.
-    ///
-    /// `(plane, weights)` says which plane is read and which weights are those of its extent.
-    fn resize_row<const BYTES: usize>(
+    fn resize_samples<const BYTES: usize>(
         &mut self,
-        frame: &Frame<'_>,
-        (plane, weights): (usize, usize),
-        y: usize,
-        resized: &mut [u8],
+        kernel: Kernel,
+        plane: Plane<'_>,
+        source: &Source,
+        first: usize,
+        channels: &mut [Vec<u8>],
     ) {
-        let columns = &self.columns[weights];
         // Of a cropped frame only the columns that are seen.
-        let (first, last) = columns.filter.extent();
-        let values = (last - first) * BYTES;
-        self.sum.resize(columns.row_len(BYTES), 0);
-        let sum = &mut self.sum[..values];
-        let rows = self.rows[weights].tap(y);
-        self.kernel
-            .add_rows(frame.plane(plane), first * BYTES, rows, sum);
-        self.kernel
-            .add_columns::<BYTES>(&self.sum, first, columns, resized);
-    }
-
-    /// [`resize_row`](Self::resize_row) into the buffer `slot`.
-    fn resize<const BYTES: usize>(
-        &mut self,
-        frame: &Frame<'_>,
-        place: (usize, usize),
-        y: usize,
-        slot: usize,
-    ) -> &[u8] {
-        let mut resized = std::mem::take(&mut self.resized[slot]);
-        resized.resize(self.columns[place.1].filter.len() * BYTES, 0);
-        self.resize_row::<BYTES>(frame, place, y, &mut resized);
-        self.resized[slot] = resized;
-        &self.resized[slot]
-    }
-
-    /// Row `y` of the input from pixels of four bytes, three of which are the colours.
-    fn pick(
-        &mut self,
-        frame: &Frame<'_>,
-        [red, green, blue]: [usize; 3],
-        y: usize,
-        pixels: &mut [u8],
-    ) {
-        let packed = self.resize::<4>(frame, (0, 0), y, 0);
-        for (pixel, packed) in pixels.chunks_exact_mut(3).zip(packed.as_chunks::<4>().0) {
-            pixel.copy_from_slice(&[packed[red], packed[green], packed[blue]]);
+        let (start, end) = self.columns.filter.extent();
+        let row_len = Kernel::row_len::<BYTES>(&self.columns);
+        // What is left of other rows beyond the input's last ones is computed and not read.
+        self.sums.resize(row_len * ROWS, 0);
+        let rows = first..self.rows.len();
+        for (y, sums) in rows.zip(self.sums.chunks_exact_mut(row_len)) {
+            let sums = &mut sums[..(end - start) * BYTES];
+            kernel.add_rows(plane, start * BYTES, self.rows.tap(y), sums);
         }
+        let (sums, pairs) = (&self.sums, &mut self.pairs);
+        kernel.add_columns::<BYTES>(sums, &self.columns, source.channels, pairs, channels);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The compiler turns plain loops into vectors of 128 bits, which every x86-64 has. A function with
 //! `#[target_feature(enable = "avx2")]` around the same loops makes it vectors of 256 bits; it may only be called with an
-//! [`Avx2`] at hand, and one of 512 bits with an [`Avx512`].
+//! [`Avx2`] at hand, and one of 512 bits with an [`Avx512`]. `wide!` writes such functions of plain loops.
 
 /// Proof that the CPU has AVX2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,3 +25,31 @@ impl Avx512 {
         std::arch::is_x86_feature_detected!("avx512bw").then_some(Avx512(()))
     }
 }
+
+/// Functions of plain loops, for vectors as wide as the CPU has them.
+///
+/// Results are the same to the bit: the compiler changes no order of additions, and joins no product with a sum.
+macro_rules! wide {
+    ($($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block)*) => {$(
+        $(#[$meta])*
+        $visibility fn $name($($argument: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn plain($($argument: $type),*) $(-> $result)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2")]
+            fn avx2($($argument: $type),*) $(-> $result)? {
+                plain($($argument),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            if $crate::vector::Avx2::new().is_some() {
+                #[allow(unsafe_code)]
+                // SAFETY: the CPU has AVX2.
+                return unsafe { avx2($($argument),*) };
+            }
+            plain($($argument),*)
+        }
+    )*};
+}
+pub(crate) use wide;

@@ -122,35 +122,6 @@ impl YuvDecoder {
         ]
     }
 
-    /// RGB of a row of pixels: every `LUMA`-th byte of `y`, every `CHROMA`-th of `u` and of `v`.
-    #[inline(always)]
-    pub(crate) fn row<const LUMA: usize, const CHROMA: usize>(
-        &self,
-        [y, u, v]: [&[u8]; 3],
-        pixels: &mut [u8],
-    ) {
-        // Bytes are collected, computed and laid out in blocks, because only the middle step fills vectors of
-        // its own accord.
-        const BLOCK: usize = 32;
-        let samples = y.chunks(LUMA * BLOCK).zip(u.chunks(CHROMA * BLOCK));
-        let samples = samples.zip(v.chunks(CHROMA * BLOCK));
-        for (pixels, ((y, u), v)) in pixels.chunks_mut(3 * BLOCK).zip(samples) {
-            let [y, u, v] = [
-                collect::<LUMA, BLOCK>(y),
-                collect::<CHROMA, BLOCK>(u),
-                collect::<CHROMA, BLOCK>(v),
-            ];
-            let mut rgb = [[0; BLOCK]; 3];
-            let [red, green, blue] = &mut rgb;
-            for at in 0..BLOCK {
-                [red[at], green[at], blue[at]] = self.rgb(y[at], u[at], v[at]);
-            }
-            for (at, pixel) in pixels.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-                *pixel = [red[at], green[at], blue[at]];
-            }
-        }
-    }
-
     /// The grey of a luma value, all three of RGB.
     #[inline]
     pub(crate) fn grey(&self, y: u8) -> u8 {
@@ -158,16 +129,6 @@ impl YuvDecoder {
         let value = self.luma * (i32::from(y) - self.black) + half;
         (value >> Self::FRACTION).clamp(0, 255) as u8
     }
-}
-
-/// Every `STEP`-th byte; 0 where there are no more.
-#[inline(always)]
-fn collect<const STEP: usize, const BLOCK: usize>(bytes: &[u8]) -> [u8; BLOCK] {
-    let mut block = [0; BLOCK];
-    for (place, bytes) in block.iter_mut().zip(bytes.chunks(STEP)) {
-        *place = bytes[0];
-    }
-    block
 }
 
 #[cfg(test)]

@@ -94,68 +94,67 @@ impl Filter {
     }
 }
 
-/// A [`Filter`] for rows of samples of `CHANNELS` values each, in the order in which
-/// vectors multiply them.
+/// A [`Filter`] whose weights come as vectors multiply them: two neighbours of a row at once, for [`QUAD`] resized samples
+/// together.
 #[derive(Debug, Default)]
 pub(super) struct ColumnFilter {
     pub(super) filter: Filter,
-    /// `[resized, groups, 16]`, see [`GROUP`].
-    grouped: Vec<[i16; GROUP]>,
-    groups: usize,
+    /// Of each resized sample, the first pair of samples, counted from the filter's first sample on. The last quad is
+    /// filled up with the last sample again, which nobody reads.
+    firsts: Vec<[usize; QUAD]>,
+    /// `[quads, pairs]`, the second sample's in the upper half.
+    weights: Vec<[i32; QUAD]>,
+    /// Pairs of one resized sample: as many as the longest needs. Others have weights of 0.
+    pairs: usize,
 }
 
-/// Products of a vector of 256 bits, which are added in pairs.
-pub(super) const GROUP: usize = 16;
+/// Resized samples that vectors finish together.
+pub(super) const QUAD: usize = 4;
 
 impl ColumnFilter {
-    /// Makes the weights of `axis` for samples of `channels` values.
-    pub(super) fn prepare(&mut self, axis: Axis, channels: usize) {
+    /// Makes the weights of `axis`, if they are not there already.
+    pub(super) fn prepare(&mut self, axis: Axis) {
         if !self.filter.prepare(axis) {
             return;
         }
-        let step = group_samples(channels);
-        let longest = (0..self.filter.len()).map(|at| self.filter.tap(at).1.len());
-        self.groups = longest.max().unwrap_or(0).div_ceil(step);
-        self.grouped.clear();
-        for resized in 0..self.filter.len() {
-            let (_, weights) = self.filter.tap(resized);
-            let weight = |at: usize| weights.get(at).copied().unwrap_or(0);
-            let groups = (0..self.groups)
-                .map(|group| std::array::from_fn(|at| weight(group * step + order(channels, at))));
-            self.grouped.extend(groups);
+        let filter = &self.filter;
+        let (start, _) = filter.extent();
+        let last = filter.len().saturating_sub(1);
+        // An odd first sample is the second one of its pair.
+        let odd = |at: usize| (filter.tap(at).0 - start) % 2;
+        let needed = (0..filter.len()).map(|at| (odd(at) + filter.tap(at).1.len()).div_ceil(2));
+        self.pairs = needed.max().unwrap_or(0);
+        self.firsts.clear();
+        self.weights.clear();
+        for first in (0..filter.len()).step_by(QUAD) {
+            let quad: [usize; QUAD] = std::array::from_fn(|at| (first + at).min(last));
+            let weight = |at: usize, place: usize| {
+                let place = place.checked_sub(odd(at));
+                let weight = place.and_then(|place| filter.tap(at).1.get(place));
+                weight.copied().map_or(0, i32::from)
+            };
+            self.firsts
+                .push(quad.map(|at| (filter.tap(at).0 - start) / 2));
+            self.weights.extend(
+                (0..self.pairs).map(|pair| {
+                    quad.map(|at| weight(at, 2 * pair + 1) << 16 | weight(at, 2 * pair))
+                }),
+            );
         }
     }
 
-    /// How many values a row holds from the filter's first sample on: all groups of the last resized sample too, which
-    /// vectors read on with weights of 0 where its own taps have ended at the edge of the frame.
-    pub(super) fn row_len(&self, channels: usize) -> usize {
-        let (first, _) = self.filter.extent();
-        let last = self.filter.taps.last().map_or(first, |tap| tap.first);
-        (last - first + self.groups * group_samples(channels)) * channels + GROUP
+    /// Pairs of samples that are multiplied at all, from the filter's first sample on: more than the frame may have, with
+    /// weights of 0.
+    pub(super) fn pairs(&self) -> usize {
+        self.firsts.last().map_or(0, |quad| quad[QUAD - 1]) + self.pairs
     }
 
-    /// First source sample and grouped weights of a resized sample.
+    /// First pairs of [`QUAD`] resized samples, and their weights from there on.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-    pub(super) fn tap(&self, resized: usize) -> (usize, &[[i16; GROUP]]) {
-        let groups = &self.grouped[resized * self.groups..][..self.groups];
-        (self.filter.taps[resized].first, groups)
-    }
-}
-
-/// Samples of one group. Of three channels a group holds four samples, as of four.
-pub(super) fn group_samples(channels: usize) -> usize {
-    GROUP / channels.next_power_of_two()
-}
-
-/// Which of a group's samples the value in this place belongs to, after neighbours of one channel were
-/// brought together in pairs.
-fn order(channels: usize, place: usize) -> usize {
-    match channels {
-        1 => place,
-        // u0 u1 v0 v1 u2 u3 v2 v3
-        2 => place / 4 * 2 + place % 2,
-        // r0 r1 g0 g1 b0 b1 a0 a1
-        _ => place / 8 * 2 + place % 2,
+    pub(super) fn quads(&self) -> impl Iterator<Item = (&[usize; QUAD], &[[i32; QUAD]])> {
+        self.firsts
+            .iter()
+            .zip(self.weights.chunks(self.pairs.max(1)))
     }
 }
 

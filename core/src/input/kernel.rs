@@ -1,4 +1,5 @@
-//! The two inner loops of a resize: rows of bytes → one row, and that → the resized row.
+//! The inner loops of a resize: rows of bytes → one row, and [`ROWS`] of those → resized rows, channel by channel; and
+//! what makes RGB pixels of channels.
 //!
 //! Columns of bytes are added up row by row first, since whole rows fill vectors, and each row of the frame
 //! is then read while it is in the cache. Both loops round to whole levels, halves upwards, as Pillow does: on small enlargements halves
@@ -15,6 +16,17 @@ use crate::frame::{Plane, YuvDecoder};
 use crate::vector::{Avx2, Avx512};
 
 use super::filter::{ColumnFilter, WEIGHT_BITS};
+
+/// Rows of the input that are made together: a vector of 256 bits holds a pair of samples of each.
+pub(super) const ROWS: usize = 8;
+
+/// Pixels of a row that are converted together; channels are as long as a multiple of it.
+pub(super) const BLOCK: usize = 32;
+
+/// A pair of neighbouring samples of every one of [`ROWS`] rows.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(32))]
+pub(super) struct Pair(#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] [[i16; 2]; ROWS]);
 
 /// Which of the versions this machine runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,55 +71,77 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx2(avx2) => avx2.add_rows(plane, from, first, weights, sum),
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512(_, avx512) => avx512.add_rows(plane, from, first, weights, sum),
-        }
-    }
-
-    /// Resizes a row of samples of `CHANNELS` values, of which the first is the filter's sample `start`.
-    ///
-    /// # Panics
-    /// If `row` is shorter than [`ColumnFilter::row_len`].
-    pub(super) fn add_columns<const CHANNELS: usize>(
-        self,
-        row: &[i16],
-        start: usize,
-        filter: &ColumnFilter,
-        resized: &mut [u8],
-    ) {
-        match self {
-            Kernel::Plain => add_columns::<CHANNELS>(row, start, filter, resized),
-            #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2(avx2) | Kernel::Avx512(avx2, _) => {
-                avx2.add_columns::<CHANNELS>(row, start, filter, resized)
+            Kernel::Avx512(avx2, avx512) => {
+                if !avx512.add_rows(plane, from, first, weights, sum) {
+                    avx2.add_rows(plane, from, first, weights, sum);
+                }
             }
         }
     }
 
-    /// See [`YuvDecoder::row`].
-    pub(super) fn decode<const LUMA: usize, const CHROMA: usize>(
+    /// Values of a row as [`add_columns`](Self::add_columns) reads it: more than the frame may have, of any value.
+    pub(super) fn row_len<const BYTES: usize>(filter: &ColumnFilter) -> usize {
+        // Of three bytes, vectors read four values at a time and use three.
+        filter.pairs().next_multiple_of(4) * 2 * BYTES + 2
+    }
+
+    /// Resizes [`ROWS`] rows of samples of `BYTES` values, which begin with the filter's first sample, one after the other in `rows`;
+    /// `channels` of each become a plane of rows as long as [`row_bytes`]. `pairs` is memory to work in.
+    ///
+    /// # Panics
+    /// If `rows` are shorter than [`row_len`](Self::row_len), or `resized` than [`ROWS`] rows.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+    pub(super) fn add_columns<const BYTES: usize>(
         self,
-        decoder: &YuvDecoder,
-        yuv: [&[u8]; 3],
-        pixels: &mut [u8],
+        rows: &[i16],
+        filter: &ColumnFilter,
+        channels: &[usize],
+        pairs: &mut Vec<Pair>,
+        resized: &mut [Vec<u8>],
     ) {
         match self {
-            Kernel::Plain => decoder.row::<LUMA, CHROMA>(yuv, pixels),
+            Kernel::Plain => add_columns::<BYTES>(rows, filter, channels, resized),
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx2(avx2) | Kernel::Avx512(avx2, _) => {
-                avx2.decode::<LUMA, CHROMA>(decoder, yuv, pixels)
+                avx2.add_columns::<BYTES>(rows, filter, channels, pairs, resized)
+            }
+        }
+    }
+
+    /// Y, U, V → red, green, blue in their place; as long as a multiple of [`BLOCK`].
+    pub(super) fn decode(self, decoder: &YuvDecoder, [y, u, v]: [&mut [u8]; 3]) {
+        match self {
+            Kernel::Plain => decode(decoder, y, u, v),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2(avx2) | Kernel::Avx512(avx2, _) => avx2.decode(decoder, y, u, v),
+        }
+    }
+
+    /// Red, green, blue → pixels `[n, 3]`; the colours are as long as a multiple of [`BLOCK`], and at least n.
+    pub(super) fn interleave(self, [red, green, blue]: [&[u8]; 3], pixels: &mut [u8]) {
+        match self {
+            Kernel::Plain => interleave(red, green, blue, pixels),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2(avx2) | Kernel::Avx512(avx2, _) => {
+                avx2.interleave(red, green, blue, pixels);
             }
         }
     }
 }
 
+/// Bytes from one resized row to the next, of so many samples.
+pub(super) fn row_bytes(samples: usize) -> usize {
+    samples.next_multiple_of(BLOCK)
+}
+
 /// See [`Kernel::add_rows`].
 fn add_rows(plane: Plane<'_>, from: usize, first: usize, weights: &[i16], sum: &mut [i16]) {
     // As many sums as stay in registers and the first cache.
-    const BLOCK: usize = 64;
-    for (block, sums) in sum.chunks_mut(BLOCK).enumerate() {
-        let mut exact = [0_i32; BLOCK];
+    const SUMS: usize = 64;
+    for (block, sums) in sum.chunks_mut(SUMS).enumerate() {
+        let mut exact = [0_i32; SUMS];
         for (row, &weight) in (first..).zip(weights) {
-            let bytes = &plane.data[row * plane.stride + from + block * BLOCK..][..sums.len()];
+            let bytes = &plane.data[row * plane.stride + from + block * SUMS..][..sums.len()];
             for (exact, &byte) in exact.iter_mut().zip(bytes) {
                 *exact += i32::from(byte) * i32::from(weight);
             }
@@ -119,24 +153,47 @@ fn add_rows(plane: Plane<'_>, from: usize, first: usize, weights: &[i16], sum: &
 }
 
 /// See [`Kernel::add_columns`].
-fn add_columns<const CHANNELS: usize>(
-    row: &[i16],
-    start: usize,
+fn add_columns<const BYTES: usize>(
+    rows: &[i16],
     filter: &ColumnFilter,
-    resized: &mut [u8],
+    channels: &[usize],
+    resized: &mut [Vec<u8>],
 ) {
-    for (at, pixel) in resized.chunks_exact_mut(CHANNELS).enumerate() {
-        let (first, weights) = filter.filter.tap(at);
-        let samples = &row[(first - start) * CHANNELS..];
-        let mut sums = [0_i32; CHANNELS];
-        for (sample, &weight) in samples.chunks_exact(CHANNELS).zip(weights) {
-            for (sum, &value) in sums.iter_mut().zip(sample) {
-                *sum += i32::from(value) * i32::from(weight);
+    let rows = rows.chunks_exact(Kernel::row_len::<BYTES>(filter));
+    let filter = &filter.filter;
+    let (start, _) = filter.extent();
+    for (&channel, resized) in channels.iter().zip(resized) {
+        let resized = resized.chunks_exact_mut(row_bytes(filter.len()));
+        for (row, resized) in rows.clone().zip(resized) {
+            for (at, byte) in resized[..filter.len()].iter_mut().enumerate() {
+                let (first, weights) = filter.tap(at);
+                let samples = row[(first - start) * BYTES..].chunks_exact(BYTES);
+                let products = samples.zip(weights);
+                let products = products
+                    .map(|(sample, &weight)| i32::from(sample[channel]) * i32::from(weight));
+                *byte = rounded(products.sum()) as u8;
             }
         }
-        for (byte, sum) in pixel.iter_mut().zip(sums) {
-            *byte = rounded(sum) as u8;
+    }
+}
+
+/// See [`Kernel::decode`].
+#[inline(always)]
+fn decode(decoder: &YuvDecoder, y: &mut [u8], u: &mut [u8], v: &mut [u8]) {
+    let chroma = u.as_chunks_mut::<BLOCK>().0.iter_mut();
+    let chroma = chroma.zip(v.as_chunks_mut::<BLOCK>().0);
+    for (y, (u, v)) in y.as_chunks_mut::<BLOCK>().0.iter_mut().zip(chroma) {
+        for at in 0..BLOCK {
+            [y[at], u[at], v[at]] = decoder.rgb(y[at], u[at], v[at]);
         }
+    }
+}
+
+/// See [`Kernel::interleave`].
+fn interleave(red: &[u8], green: &[u8], blue: &[u8], pixels: &mut [u8]) {
+    let colours = red.iter().zip(green).zip(blue);
+    for (pixel, ((&red, &green), &blue)) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(colours) {
+        *pixel = [red, green, blue];
     }
 }
 

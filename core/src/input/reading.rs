@@ -4,9 +4,10 @@
 //! bytes stay below 2^24, so that a product of matrices in f32 is exact, and gives the same bytes.
 
 use super::filter::{Filter, WEIGHT_BITS};
+use super::source::{Source, sources};
 use super::{axes, check_square};
 use crate::error::Result;
-use crate::frame::{PixelFormat, PlaneSize};
+use crate::frame::PixelFormat;
 use crate::geometry::Geometry;
 
 /// What the weights of one resized sample add up to. After each of the two products, a sum s becomes the whole level
@@ -43,41 +44,15 @@ pub struct Reading {
 /// [`crate::Error::Config`] if the square of `geometry` is not inside of the resized frame.
 pub fn readings(format: PixelFormat, geometry: &Geometry) -> Result<Vec<Reading>> {
     check_square(geometry)?;
-    let (width, height) = (geometry.frame_width, geometry.frame_height);
-    let reading = |plane: usize, channels: &'static [usize]| {
-        let size = format.plane_size(plane, width, height);
-        Reading::new(plane, size, size, channels, geometry)
-    };
-    Ok(match format {
-        PixelFormat::Rgb | PixelFormat::Rgba | PixelFormat::Rgbx => vec![reading(0, &[0, 1, 2])],
-        PixelFormat::Bgr | PixelFormat::Bgra | PixelFormat::Bgrx => vec![reading(0, &[2, 1, 0])],
-        PixelFormat::Argb | PixelFormat::Xrgb => vec![reading(0, &[1, 2, 3])],
-        PixelFormat::Abgr | PixelFormat::Xbgr => vec![reading(0, &[3, 2, 1])],
-        PixelFormat::Gray8 => vec![reading(0, &[0])],
-        PixelFormat::Nv12 => vec![reading(0, &[0]), reading(1, &[0, 1])],
-        PixelFormat::I420 => vec![reading(0, &[0]), reading(1, &[0]), reading(2, &[0])],
-        PixelFormat::Yuy2 => {
-            let stored = format.plane_size(0, width, height);
-            // Pairs of luma and some chroma; and fours, with U and V.
-            let pairs = PlaneSize {
-                columns: width,
-                sample_bytes: 2,
-                ..stored
-            };
-            let luma = Reading::new(0, stored, pairs, &[0], geometry);
-            vec![luma, reading(0, &[1, 3])]
-        }
-    })
+    let reading = |source| Reading::new(source, format, geometry);
+    Ok(sources(format).iter().map(reading).collect())
 }
 
 impl Reading {
-    fn new(
-        plane: usize,
-        stored: PlaneSize,
-        read: PlaneSize,
-        channels: &'static [usize],
-        geometry: &Geometry,
-    ) -> Reading {
+    fn new(source: &Source, format: PixelFormat, geometry: &Geometry) -> Reading {
+        let (width, height) = (geometry.frame_width, geometry.frame_height);
+        let stored = format.plane_size(source.plane, width, height);
+        let read = source.size(format, width, height);
         let (columns, rows) = axes(read, geometry);
         let weights = |axis| {
             let mut filter = Filter::default();
@@ -85,12 +60,12 @@ impl Reading {
             dense(&filter, axis.samples as usize)
         };
         Reading {
-            plane,
+            plane: source.plane,
             rows: read.rows as usize,
             row_bytes: stored.row_bytes(),
             columns: read.columns as usize,
             sample_bytes: read.sample_bytes,
-            channels,
+            channels: source.channels,
             row_weights: weights(rows),
             column_weights: weights(columns),
         }

@@ -94,8 +94,10 @@ impl Postprocessing {
             objects,
             top_class,
         } = localization;
+        *mask_mean = mask.mean();
         mask.binarize_into(
             &options.binarization,
+            *mask_mean,
             &mut self.selection,
             &mut self.erosion,
             &mut self.binary_mask,
@@ -119,7 +121,6 @@ impl Postprocessing {
             object.region = None;
             objects.push(object);
         }
-        *mask_mean = mask.mean();
         *top_class = most_probable(logits);
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Erosion, Mask, Selection};
+use crate::vector::wide;
 
 /// The quantile rule's threshold stays inside these bounds, as the released code's does: without the
 /// upper one a mask of ones, which is relevant everywhere, would have no pixel above its threshold.
@@ -73,6 +74,7 @@ impl Mask {
         let mut binary_mask = BinaryMask::default();
         self.binarize_into(
             binarization,
+            self.mean(),
             &mut Selection::default(),
             &mut Erosion::default(),
             &mut binary_mask,
@@ -80,27 +82,26 @@ impl Mask {
         binary_mask
     }
 
-    /// [`binarize`](Mask::binarize) into a mask that is there already.
+    /// [`binarize`](Mask::binarize) of a mask with this `mean` into one that is there already.
     pub(crate) fn binarize_into(
         &self,
         binarization: &Binarization,
+        mean: f64,
         selection: &mut Selection,
         erosion: &mut Erosion,
         binary_mask: &mut BinaryMask,
     ) {
-        let target = binarization.alpha * self.mean();
+        let target = binarization.alpha * mean;
         let marked = &mut binary_mask.values;
         marked.clear();
+        marked.resize(self.values.len(), false);
         match binarization.rule {
-            BinarizationRule::Quantile => match self.quantile_threshold(target, selection) {
-                Some(threshold) => {
-                    marked.extend(self.values.iter().map(|&value| value > threshold))
+            BinarizationRule::Quantile => {
+                if let Some(threshold) = self.quantile_threshold(target, selection) {
+                    mark_above(&self.values, threshold, marked);
                 }
-                None => marked.resize(self.values.len(), false),
-            },
-            BinarizationRule::Mean => {
-                marked.extend(self.values.iter().map(|&value| f64::from(value) >= target));
             }
+            BinarizationRule::Mean => mark_from(&self.values, target, marked),
         }
         (binary_mask.width, binary_mask.height) = (self.width, self.height);
         erosion.erode(binary_mask, binarization.erosion);
@@ -123,7 +124,27 @@ impl Mask {
 impl BinaryMask {
     /// Number of marked pixels.
     pub fn area(&self) -> usize {
-        self.values.iter().filter(|&&marked| marked).count()
+        count(&self.values)
+    }
+}
+
+wide! {
+    fn mark_above(values: &[f32], threshold: f32, marked: &mut [bool]) {
+        for (marked, &value) in marked.iter_mut().zip(values) {
+            *marked = value > threshold;
+        }
+    }
+
+    fn mark_from(values: &[f32], least: f64, marked: &mut [bool]) {
+        for (marked, &value) in marked.iter_mut().zip(values) {
+            *marked = f64::from(value) >= least;
+        }
+    }
+
+    fn count(marked: &[bool]) -> usize {
+        // So few that a byte holds their number, and bytes are what vectors add most of.
+        let few = marked.chunks(255);
+        few.map(|few| usize::from(few.iter().map(|&marked| u8::from(marked)).sum::<u8>())).sum()
     }
 }
 

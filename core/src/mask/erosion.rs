@@ -4,11 +4,11 @@
 //! on small objects as on large ones, and thin bridges of it join things that are apart. Erosion takes it off.
 
 use super::BinaryMask;
+use crate::vector::wide;
 
 /// Erodes masks; keeps its buffers.
 #[derive(Debug, Default)]
 pub(crate) struct Erosion {
-    columns: Vec<u32>,
     kept: Vec<bool>,
 }
 
@@ -18,48 +18,38 @@ impl Erosion {
     pub fn erode(&mut self, binary_mask: &mut BinaryMask, reach: u32) {
         let (width, height) = (binary_mask.width, binary_mask.height);
         let reach = reach as usize;
-        if reach == 0 || binary_mask.values.is_empty() {
+        if reach == 0 || binary_mask.values.is_empty() || 2 * reach >= width.min(height) {
             return;
         }
         let marked = &mut binary_mask.values;
-        // A pixel stays if it is the middle of so many marked ones.
-        let wanted = 2 * reach + 1;
         self.kept.clear();
         self.kept.resize(marked.len(), false);
-        for (row, kept) in marked
-            .chunks_exact(width)
-            .zip(self.kept.chunks_exact_mut(width))
-        {
-            let mut run = 0;
-            for (x, &is_marked) in row.iter().enumerate() {
-                run = if is_marked { run + 1 } else { 0 };
-                if run >= wanted {
-                    kept[x - reach] = true;
-                }
-            }
-        }
-        self.columns.clear();
-        self.columns.resize(width, 0);
-        let mut any = false;
-        for (y, row) in marked.chunks_exact(width).enumerate() {
-            for (run, &is_marked) in self.columns.iter_mut().zip(row) {
-                *run = if is_marked { *run + 1 } else { 0 };
-            }
-            let Some(middle) = y.checked_sub(reach) else {
-                continue;
-            };
-            let kept = &mut self.kept[middle * width..][..width];
-            for (kept, &run) in kept.iter_mut().zip(&self.columns) {
-                *kept &= run as usize >= wanted;
-                any |= *kept;
-            }
-        }
-        if any {
-            // Below the last middle nothing has enough beneath it.
-            let last = height.saturating_sub(reach) * width;
-            self.kept[last..].fill(false);
+        if keep(marked, (width, height), reach, &mut self.kept) {
             std::mem::swap(marked, &mut self.kept);
         }
+    }
+}
+
+wide! {
+    /// Writes what is kept of what is marked, and tells whether that is anything; `kept` is false everywhere.
+    fn keep(marked: &[bool], size: (usize, usize), reach: usize, kept: &mut [bool]) -> bool {
+        let (width, height) = size;
+        let mut any = false;
+        for y in reach..height - reach {
+            let inner = y * width + reach..(y + 1) * width - reach;
+            let kept = &mut kept[inner.clone()];
+            kept.copy_from_slice(&marked[inner.clone()]);
+            // Whole rows at a time, which fill vectors, for each step anew.
+            for distance in (1..=reach).flat_map(|step| [step, step * width]) {
+                let before = &marked[inner.start - distance..inner.end - distance];
+                let after = &marked[inner.start + distance..inner.end + distance];
+                for (kept, (before, after)) in kept.iter_mut().zip(before.iter().zip(after)) {
+                    *kept &= before & after;
+                }
+            }
+            any |= kept.contains(&true);
+        }
+        any
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) use selection::Selection;
 pub(crate) use upsampling::Upsampling;
 
 use crate::network::Upsample;
+use crate::vector::wide;
 
 /// A saliency map: row-major values in [0, 1], 1 = relevant to some classifier.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -51,29 +52,13 @@ impl Mask {
     /// The sum runs in f64, where adding 50,176 multiples of 1/255 loses nothing. (The released code
     /// averages in f32 and is off by up to 2.9e-4.)
     pub fn mean(&self) -> f64 {
-        // One running sum would wait for each addition to finish; these run side by side.
-        let mut lanes = [0.0; 8];
-        let (chunks, rest) = self.values.as_chunks::<8>();
-        for chunk in chunks {
-            add(&mut lanes, chunk);
-        }
-        add(&mut lanes, rest);
-        lanes.iter().sum::<f64>() / self.values.len().max(1) as f64
+        sum(&self.values) / self.values.len().max(1) as f64
     }
 
     /// Mean of the values where `region`, of the same size, is true; 0 if it is true nowhere. Values
     /// outside do not matter, NaN neither.
     pub fn mean_over(&self, region: &BinaryMask) -> f64 {
-        let mut lanes = [0.0; 8];
-        let (values, last_values) = self.values.as_chunks::<8>();
-        let (inside, last_inside) = region.values.as_chunks::<8>();
-        for (values, inside) in values.iter().zip(inside) {
-            add(&mut lanes, &masked(values, inside));
-        }
-        for ((lane, &value), &inside) in lanes.iter_mut().zip(last_values).zip(last_inside) {
-            *lane += f64::from(if inside { value } else { 0.0 });
-        }
-        lanes.iter().sum::<f64>() / region.area().max(1) as f64
+        sum_over(&self.values, &region.values) / region.area().max(1) as f64
     }
 
     /// The same mask with `factor` times as many columns and rows.
@@ -89,17 +74,41 @@ impl Mask {
     }
 }
 
-/// The values where `inside` is true, elsewhere 0.
-fn masked(values: &[f32; 8], inside: &[bool; 8]) -> [f32; 8] {
-    std::array::from_fn(|at| if inside[at] { values[at] } else { 0.0 })
-}
+wide! {
+    /// One running sum would wait for each addition to finish; these run side by side.
+    fn sum(values: &[f32]) -> f64 {
+        let mut lanes = [0.0; LANES];
+        let (chunks, rest) = values.as_chunks::<LANES>();
+        for chunk in chunks {
+            for (lane, &value) in lanes.iter_mut().zip(chunk) {
+                *lane += f64::from(value);
+            }
+        }
+        for (lane, &value) in lanes.iter_mut().zip(rest) {
+            *lane += f64::from(value);
+        }
+        lanes.iter().sum()
+    }
 
-/// Adds each value to the lane at its place.
-fn add(lanes: &mut [f64; 8], values: &[f32]) {
-    for (lane, &value) in lanes.iter_mut().zip(values) {
-        *lane += f64::from(value);
+    /// Of the values where `inside` is true.
+    fn sum_over(values: &[f32], inside: &[bool]) -> f64 {
+        let mut lanes = [0.0; LANES];
+        let (chunks, rest) = values.as_chunks::<LANES>();
+        let (chunks_inside, rest_inside) = inside.as_chunks::<LANES>();
+        for (chunk, inside) in chunks.iter().zip(chunks_inside) {
+            for ((lane, &value), &inside) in lanes.iter_mut().zip(chunk).zip(inside) {
+                *lane += f64::from(if inside { value } else { 0.0 });
+            }
+        }
+        for ((lane, &value), &inside) in lanes.iter_mut().zip(rest).zip(rest_inside) {
+            *lane += f64::from(if inside { value } else { 0.0 });
+        }
+        lanes.iter().sum()
     }
 }
+
+/// Sums side by side.
+const LANES: usize = 8;
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,7 @@
 //! The k-th smallest of many values in one pass.
 
+use crate::vector::wide;
+
 /// Parts of [0, 1] that are counted apart. A mask of 224x224 has some fifty values in each.
 const BUCKETS: usize = 1024;
 
@@ -26,16 +28,11 @@ impl Selection {
         if below >= values.len() {
             return None;
         }
-        self.buckets.clear();
-        self.buckets
-            .extend(values.iter().map(|&value| bucket(value)));
+        self.buckets.resize(values.len(), 0);
+        sort_in(values, &mut self.buckets);
         self.counts.clear();
         self.counts.resize(LANES, [0; BUCKETS]);
-        for buckets in self.buckets.chunks(LANES) {
-            for (counts, &bucket) in self.counts.iter_mut().zip(buckets) {
-                counts[usize::from(bucket) % BUCKETS] += 1;
-            }
-        }
+        count(&self.buckets, &mut self.counts);
         let mut rank = below;
         let count = |bucket: usize| {
             let lanes = self.counts.iter().map(|counts| counts[bucket] as usize);
@@ -49,27 +46,54 @@ impl Selection {
         })?;
 
         self.candidates.clear();
-        for (buckets, values) in self.buckets.chunks(16).zip(values.chunks(16)) {
-            let is_candidate = |bucket: u16| usize::from(bucket) == found;
-            // Without a branch for each value, since hardly any is a candidate.
-            if !buckets
-                .iter()
-                .fold(false, |any, &bucket| any | is_candidate(bucket))
-            {
-                continue;
-            }
-            let pairs = buckets.iter().zip(values);
-            let candidates = pairs.filter(|&(&bucket, _)| is_candidate(bucket));
-            self.candidates.extend(candidates.map(|(_, &value)| value));
-        }
+        collect(values, &self.buckets, found as u16, &mut self.candidates);
         // A total order, so that a stray infinity or -0 cannot upset the selection.
         let (_, &mut nth, _) = self.candidates.select_nth_unstable_by(rank, f32::total_cmp);
         Some(nth)
     }
 }
 
+wide! {
+    /// The bucket of every value.
+    fn sort_in(values: &[f32], buckets: &mut [u16]) {
+        for (bucket, &value) in buckets.iter_mut().zip(values) {
+            *bucket = bucket_of(value);
+        }
+    }
+
+    /// The values in one bucket.
+    fn collect(values: &[f32], buckets: &[u16], bucket: u16, candidates: &mut Vec<f32>) {
+        const BLOCK: usize = 32;
+        for (buckets, values) in buckets.chunks(BLOCK).zip(values.chunks(BLOCK)) {
+            // Without a branch for each value, since hardly any is a candidate.
+            if !buckets.iter().fold(false, |any, &other| any | (other == bucket)) {
+                continue;
+            }
+            let pairs = buckets.iter().zip(values);
+            let found = pairs.filter(|&(&other, _)| other == bucket);
+            candidates.extend(found.map(|(_, &value)| value));
+        }
+    }
+}
+
+/// Counts each bucket's values, each in the lane of its place.
+fn count(buckets: &[u16], counts: &mut [[u32; BUCKETS]]) {
+    let (fours, rest) = buckets.as_chunks::<LANES>();
+    if let [a, b, c, d] = counts {
+        for four in fours {
+            a[usize::from(four[0]) % BUCKETS] += 1;
+            b[usize::from(four[1]) % BUCKETS] += 1;
+            c[usize::from(four[2]) % BUCKETS] += 1;
+            d[usize::from(four[3]) % BUCKETS] += 1;
+        }
+        rest.iter()
+            .for_each(|&bucket| a[usize::from(bucket) % BUCKETS] += 1);
+    }
+}
+
 /// Never smaller for a larger value; values outside of [0, 1] share the outermost buckets.
-fn bucket(value: f32) -> u16 {
+#[inline(always)]
+fn bucket_of(value: f32) -> u16 {
     let position = (value * (BUCKETS - 1) as f32).clamp(0.0, (BUCKETS - 1) as f32);
     // From 2^23 on the last bits of a float are a whole number: a conversion without a case for each of the
     // values that cannot be converted.

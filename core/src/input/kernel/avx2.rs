@@ -2,12 +2,14 @@
 
 #![allow(unsafe_code)]
 
+mod columns;
+
 use std::arch::x86_64::*;
 
 use crate::frame::{Plane, YuvDecoder};
 use crate::vector::Avx2;
 
-use super::super::filter::{ColumnFilter, GROUP, WEIGHT_BITS, group_samples};
+use super::super::filter::WEIGHT_BITS;
 
 impl Avx2 {
     /// See [`super::Kernel::add_rows`].
@@ -26,32 +28,21 @@ impl Avx2 {
         unsafe { add_rows(plane, from, first, weights, sum) }
     }
 
-    /// See [`super::Kernel::add_columns`].
-    pub(super) fn add_columns<const CHANNELS: usize>(
-        self,
-        row: &[i16],
-        start: usize,
-        filter: &ColumnFilter,
-        resized: &mut [u8],
-    ) {
+    /// See [`super::Kernel::decode`].
+    pub(super) fn decode(self, decoder: &YuvDecoder, y: &mut [u8], u: &mut [u8], v: &mut [u8]) {
         // SAFETY: as above.
-        unsafe { add_columns::<CHANNELS>(row, start, filter, resized) }
+        unsafe { decode(decoder, y, u, v) }
     }
 
-    /// See [`super::Kernel::decode`].
-    pub(super) fn decode<const LUMA: usize, const CHROMA: usize>(
-        self,
-        decoder: &YuvDecoder,
-        yuv: [&[u8]; 3],
-        pixels: &mut [u8],
-    ) {
+    /// See [`super::Kernel::interleave`].
+    pub(super) fn interleave(self, red: &[u8], green: &[u8], blue: &[u8], pixels: &mut [u8]) {
         // SAFETY: as above.
-        unsafe { decode::<LUMA, CHROMA>(decoder, yuv, pixels) }
+        unsafe { interleave(red, green, blue, pixels) }
     }
 }
 
 /// Bytes of a row that are added up at once.
-pub(super) const BLOCK: usize = 64;
+const BLOCK: usize = 64;
 
 /// `sum` must hold a whole block.
 #[target_feature(enable = "avx2")]
@@ -62,7 +53,7 @@ fn add_rows(plane: Plane<'_>, from: usize, first: usize, weights: &[i16], sum: &
     for at in blocks.chain([last]) {
         let mut sums = [_mm256_setzero_si256(); 8];
         let mut offset = first * plane.stride + from + at;
-        fetch_ahead(plane, offset, weights.len());
+        fetch_ahead(plane, offset, weights.len(), BLOCK);
         for pair in weights.chunks(2) {
             // An odd last row is added to itself with a weight of 0.
             let (second, next) = match pair {
@@ -112,77 +103,73 @@ fn add_rows(plane: Plane<'_>, from: usize, first: usize, weights: &[i16], sum: &
     }
 }
 
-#[target_feature(enable = "avx2")]
-fn add_columns<const CHANNELS: usize>(
-    row: &[i16],
-    start: usize,
-    filter: &ColumnFilter,
-    resized: &mut [u8],
-) {
-    // Brings the values of one channel from neighbouring samples together, see `ColumnFilter`.
-    let pairs = match CHANNELS {
-        2 => _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15),
-        3 => _mm_setr_epi8(0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11, -1, -1, -1, -1),
-        _ => _mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15),
-    };
-    let pairs = _mm256_broadcastsi128_si256(pairs);
-    let step = group_samples(CHANNELS) * CHANNELS;
-    for (at, pixel) in resized.chunks_exact_mut(CHANNELS).enumerate() {
-        let (first, groups) = filter.tap(at);
-        let mut sum = _mm256_setzero_si256();
-        let mut place = (first - start) * CHANNELS;
-        for weights in groups {
-            // Of three channels half a vector holds two samples and two values too many.
-            let upper = if CHANNELS == 3 { 6 } else { 8 };
-            let samples: &[i16; GROUP] = chunk(&row[place..]);
-            let mut samples = _mm256_set_m128i(words(&samples[upper..]), words(samples));
-            if CHANNELS > 1 {
-                samples = _mm256_shuffle_epi8(samples, pairs);
-            }
-            let weights = _mm256_set_m128i(words(&weights[8..]), words(weights));
-            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(samples, weights));
-            place += step;
-        }
-        let mut four = _mm_add_epi32(
-            _mm256_castsi256_si128(sum),
-            _mm256_extracti128_si256::<1>(sum),
-        );
-        if CHANNELS <= 2 {
-            four = _mm_add_epi32(four, _mm_shuffle_epi32::<0b11_10>(four));
-        }
-        if CHANNELS == 1 {
-            four = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01>(four));
-        }
-        const SHIFT: i32 = WEIGHT_BITS as i32;
-        let half = _mm_set1_epi32(1 << (SHIFT - 1));
-        let rounded = _mm_srai_epi32::<SHIFT>(_mm_add_epi32(four, half));
-        let packed = _mm_packus_epi16(_mm_packs_epi32(rounded, rounded), rounded);
-        let packed = _mm_cvtsi128_si32(packed).to_le_bytes();
-        pixel.copy_from_slice(&packed[..CHANNELS]);
-    }
-}
-
 /// The plain loop, which the compiler turns into vectors where it may.
 #[target_feature(enable = "avx2")]
-fn decode<const LUMA: usize, const CHROMA: usize>(
-    decoder: &YuvDecoder,
-    yuv: [&[u8]; 3],
-    pixels: &mut [u8],
-) {
-    decoder.row::<LUMA, CHROMA>(yuv, pixels);
+fn decode(decoder: &YuvDecoder, y: &mut [u8], u: &mut [u8], v: &mut [u8]) {
+    super::decode(decoder, y, u, v);
 }
 
-/// Asks for the block at `offset` of the rows that the next row of the input begins with: `taps` rows overlap by half.
+/// Sixteen pixels at a time, which the compiler does not find.
+#[target_feature(enable = "avx2")]
+fn interleave(red: &[u8], green: &[u8], blue: &[u8], pixels: &mut [u8]) {
+    const PIXELS: usize = 16;
+    let colours = red.as_chunks::<PIXELS>().0.iter();
+    let colours = colours.zip(green.as_chunks::<PIXELS>().0);
+    let colours = colours.zip(blue.as_chunks::<PIXELS>().0);
+    let whole = pixels.len() / (3 * PIXELS);
+    let (pixels, rest) = pixels.as_chunks_mut::<{ 3 * PIXELS }>();
+    for (pixels, ((red, green), blue)) in pixels.iter_mut().zip(colours) {
+        let [red, green, blue] = [vector(red), vector(green), vector(blue)];
+        for (third, places) in pixels.as_chunks_mut::<PIXELS>().0.iter_mut().zip(&PLACES) {
+            let all = _mm_or_si128(
+                _mm_or_si128(
+                    _mm_shuffle_epi8(red, vector(&places[0])),
+                    _mm_shuffle_epi8(green, vector(&places[1])),
+                ),
+                _mm_shuffle_epi8(blue, vector(&places[2])),
+            );
+            // SAFETY: the target is an array of 128 bits, and need not be aligned.
+            unsafe { _mm_storeu_si128(third.as_mut_ptr().cast(), all) };
+        }
+    }
+    let begin = whole * PIXELS;
+    super::interleave(&red[begin..], &green[begin..], &blue[begin..], rest);
+}
+
+/// Of sixteen pixels' bytes, a third each, which byte of which colour goes where; one beyond is none.
+const PLACES: [[[u8; 16]; 3]; 3] = {
+    let mut places = [[[255; 16]; 3]; 3];
+    let mut at = 0;
+    while at < 48 {
+        places[at / 16][at % 3][at % 16] = (at / 3) as u8;
+        at += 1;
+    }
+    places
+};
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn vector(bytes: &[u8; 16]) -> __m128i {
+    // SAFETY: an array of 128 bits; need not be aligned.
+    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+}
+
+/// Asks for `bytes` at `offset` of the rows that the next row of the input begins with: `taps` rows overlap by half.
 ///
 /// The CPU itself looks ahead along rows and within a page of memory, which a frame's rows leave soon.
 #[inline(always)]
-pub(super) fn fetch_ahead(plane: Plane<'_>, offset: usize, taps: usize) {
-    for row in taps..taps + taps.div_ceil(2) {
-        let Some(byte) = plane.data.get(offset + row * plane.stride) else {
-            return;
-        };
-        // SAFETY: a hint about memory that exists.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast()) };
+pub(super) fn fetch_ahead(plane: Plane<'_>, offset: usize, taps: usize, bytes: usize) {
+    let rows = taps..taps + taps.div_ceil(2);
+    if offset + rows.end * plane.stride > plane.data.len() {
+        return;
+    }
+    for row in rows {
+        for line in (0..bytes).step_by(64) {
+            let place = offset + row * plane.stride + line;
+            let byte = plane.data.as_ptr().wrapping_add(place);
+            // SAFETY: a hint, which is no access.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(byte.cast()) };
+        }
     }
 }
 
@@ -201,13 +188,4 @@ fn bytes(block: &[u8; BLOCK], half: usize) -> __m256i {
     let half: &[u8; 32] = chunk(&block[32 * half..]);
     // SAFETY: an array of 256 bits; need not be aligned.
     unsafe { _mm256_loadu_si256(half.as_ptr().cast()) }
-}
-
-/// The first eight values.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn words(values: &[i16]) -> __m128i {
-    let words: &[i16; 8] = chunk(values);
-    // SAFETY: an array of 128 bits; need not be aligned.
-    unsafe { _mm_loadu_si128(words.as_ptr().cast()) }
 }
