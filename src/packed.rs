@@ -2,31 +2,32 @@
 //!
 //! On the CPU, convolutions take bias, addition and activation along ([`native`]), their weights are brought
 //! into oneDNN's own order once, and activations keep the order rows, columns, channels ("channels last").
-//! On a GPU, in f16, and with a libtorch that lacks those functions, the same steps are ordinary operations.
+//! On a GPU, and with a libtorch that lacks those functions, the same steps are ordinary operations.
+//!
+//! A CPU that does not multiply numbers of 16 bits computes in f32 and rounds ([`arithmetic`]).
 
+mod arithmetic;
 mod native;
 mod picture;
 mod plan;
 
-use casm_core::network::{Activation, Conv2d, Folded, Operation};
+use casm_core::network::{Activation, Conv2d, Folded, Operation, values_in_f32};
 use casm_core::{Error, Result};
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::torch_error;
-use native::Functions;
-use plan::{Step, Work, steps, wide};
+use arithmetic::Arithmetic;
+use plan::{Step, Work, steps};
 
 /// A network that can be run.
 pub struct Packed {
     steps: Vec<(Step, Constants)>,
     outputs: Vec<usize>,
     values: usize,
-    /// Number format where nothing else is needed.
-    kind: Kind,
+    arithmetic: Arithmetic,
     /// Values that are in f32 in any case.
     wide: Vec<bool>,
     device: Device,
-    functions: Option<&'static Functions>,
 }
 
 /// What a step computes with, beside its inputs.
@@ -48,6 +49,7 @@ enum Pictures<'a> {
 /// A convolution's or linear layer's.
 struct Weights {
     weight: Tensor,
+    /// In f32: one that is rounded is wrong in the same way in every pixel.
     bias: Tensor,
 }
 
@@ -57,43 +59,41 @@ impl Packed {
     /// # Errors
     /// [`Error::Engine`]: no memory.
     pub fn new(folded: &Folded, side: usize, kind: Kind, device: Device) -> Result<Packed> {
-        let fused = match kind {
-            Kind::Float => true,
-            // Elsewhere oneDNN refuses bf16, or is slower in it than in f32.
-            Kind::BFloat16 => casm_core::engine::cpu_has_bf16(),
-            _ => false,
-        };
-        let fused = fused && device == Device::Cpu;
-        Packed::with(
-            folded,
-            side,
-            kind,
-            device,
-            if fused { native::functions() } else { None },
-        )
+        if let Some(native) = Arithmetic::native(kind, device) {
+            let packed = Packed::with(folded, side, native, device)?;
+            // Biases in f32 beside bf16 are not part of what the fused convolutions promise, so they are tried.
+            let unsure = kind != Kind::Float && native.functions.is_some();
+            if !unsure || packed.run(1, &vec![0; side * side * 3]).is_ok() {
+                return Ok(packed);
+            }
+        }
+        Packed::with(folded, side, Arithmetic::rounding(kind), device)
     }
 
     fn with(
         folded: &Folded,
         side: usize,
-        kind: Kind,
+        arithmetic: Arithmetic,
         device: Device,
-        functions: Option<&'static Functions>,
     ) -> Result<Packed> {
         let graph = &folded.graph;
-        let wide = match kind {
+        let wide = match arithmetic.kind {
             Kind::Float => vec![true; graph.layers().len()],
-            _ => wide(graph),
+            _ => values_in_f32(graph),
         };
+        let rounded = (arithmetic.kind == Kind::BFloat16).then(|| {
+            let folded = folded.clone();
+            folded.for_bf16(|layer| !wide[layer])
+        });
+        let folded = rounded.as_ref().unwrap_or(folded);
         let plan = steps(graph, &wide);
         let mut packed = Packed {
             steps: Vec::new(),
             outputs: graph.outputs().iter().map(|value| value.index()).collect(),
             values: graph.layers().len(),
-            kind,
+            arithmetic,
             wide,
             device,
-            functions,
         };
         let sides = sides(folded, side);
         for step in plan {
@@ -140,16 +140,14 @@ impl Packed {
         let input = folded.graph.layers()[layer].inputs[0];
         let kind = self.kind_of(layer);
         let pack = || {
-            let tensor = |values: &[f32]| -> std::result::Result<Tensor, TchError> {
-                let tensor = Tensor::f_from_slice(values)?.f_to_device(self.device)?;
-                tensor.f_to_kind(kind)
-            };
+            let tensor = |values: &[f32]| Tensor::f_from_slice(values)?.f_to_device(self.device);
             let mut shape: Vec<i64> = weight.shape.iter().map(|&size| size as i64).collect();
             // A linear layer is a convolution of a single pixel.
             shape.resize(4, 1);
-            let values = tensor(&weight.values)?.f_reshape(&shape)?;
+            let values = self.rounded(tensor(&weight.values)?, layer)?;
+            let values = values.f_to_kind(kind)?.f_reshape(&shape)?;
             let weight = match &folded.graph.layers()[layer].operation {
-                operation if self.functions.is_some() => {
+                operation if self.arithmetic.functions.is_some() => {
                     let conv = convolution(operation);
                     let side = sides[input.index()] as i64;
                     values.f_to_mkldnn(kind)?.f_mkldnn_reorder_conv2d_weight(
@@ -170,11 +168,35 @@ impl Packed {
         pack().map_err(torch_error)
     }
 
+    /// What a value is computed in.
     fn kind_of(&self, value: usize) -> Kind {
-        if self.wide[value] {
-            Kind::Float
-        } else {
-            self.kind
+        match self.wide[value] {
+            true => Kind::Float,
+            false => self.arithmetic.computed,
+        }
+    }
+
+    /// `tensor` with the digits of this value's number format, if its own has more.
+    fn rounded(&self, tensor: Tensor, value: usize) -> std::result::Result<Tensor, TchError> {
+        let Arithmetic { kind, computed, .. } = self.arithmetic;
+        match self.arithmetic.rounds() && !self.wide[value] {
+            true => tensor.f_to_kind(kind)?.f_to_kind(computed),
+            false => Ok(tensor),
+        }
+    }
+
+    /// The value `input` as `layer` reads it.
+    fn operand(
+        &self,
+        tensor: &Tensor,
+        input: usize,
+        layer: usize,
+    ) -> std::result::Result<Tensor, TchError> {
+        let tensor = tensor.f_to_kind(self.kind_of(layer))?;
+        match self.wide[input] {
+            true => self.rounded(tensor, layer),
+            // Rounded when it was computed.
+            false => Ok(tensor),
         }
     }
 
@@ -206,8 +228,8 @@ impl Packed {
                     },
                     Constants::Weights(weights),
                 ) => {
-                    let kind = self.kind_of(*layer);
-                    let inputs = inputs.iter().map(|x| x.f_to_kind(kind));
+                    let inputs = inputs.iter().zip(&step.inputs);
+                    let inputs = inputs.map(|(x, &input)| self.operand(x, input, *layer));
                     let inputs: Vec<Tensor> = inputs.collect::<Result<_, _>>()?;
                     let inputs: Vec<&Tensor> = inputs.iter().collect();
                     self.convolve(conv, &inputs, weights, *activation, *in_place)?
@@ -216,7 +238,7 @@ impl Packed {
                     Work::Layer(operation @ Operation::Linear { .. }),
                     Constants::Weights(weights),
                 ) => {
-                    let pixel = inputs[0].f_to_kind(self.kind_of(step.result))?;
+                    let pixel = self.operand(inputs[0], step.inputs[0], step.result)?;
                     let pixel = pixel.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
                     let conv = convolution(operation);
                     let result = self.convolve(&conv, &[&pixel], weights, None, false)?;
@@ -229,7 +251,7 @@ impl Packed {
                 (Work::Layer(operation), _) => self.layer(operation, &inputs)?,
                 _ => return Err(unknown()),
             };
-            values[step.result] = Some(result);
+            values[step.result] = Some(self.rounded(result, step.result)?);
             step.last.iter().for_each(|&value| values[value] = None);
         }
         let outputs = self.outputs.iter().map(|&output| values[output].take());
@@ -246,7 +268,7 @@ impl Packed {
     ) -> std::result::Result<Tensor, TchError> {
         let Weights { weight, bias } = weights;
         let x = inputs[0];
-        match (self.functions, inputs.get(1)) {
+        match (self.arithmetic.functions, inputs.get(1)) {
             (Some(functions), None) => functions.convolve(conv, x, weight, bias, activation),
             (Some(functions), Some(added)) => {
                 let relu = activation == Some(Activation::Relu);
@@ -256,7 +278,12 @@ impl Packed {
                 let square = |side: usize| [side as i64, side as i64];
                 let (stride, padding) = (square(conv.stride), square(conv.padding));
                 let groups = conv.groups as i64;
-                let mut y = x.f_conv2d(weight, Some(bias), stride, padding, [1, 1], groups)?;
+                let convolved = |bias| x.f_conv2d(weight, bias, stride, padding, [1, 1], groups);
+                let mut y = match weight.f_kind()? {
+                    Kind::Float => convolved(Some(bias))?,
+                    // It takes no bias of another kind than the weight's.
+                    _ => convolved(None::<&Tensor>)?.f_add_(&bias.f_reshape([-1, 1, 1])?)?,
+                };
                 if let Some(added) = added {
                     y = y.f_add_(added)?;
                 }

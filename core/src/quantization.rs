@@ -1,7 +1,7 @@
 //! Networks in 8-bit whole numbers: what is quantised, and to which numbers.
 //!
-//! A convolution's weights become whole numbers from -127 to 127, with a factor for each output channel that
-//! their largest value gives. Its input becomes one of 256 numbers between bounds that are measured on
+//! A convolution's weights become whole numbers from -127 to 127 ([`largest_weight`]), with a factor for each output channel
+//! that their largest value gives. Its input becomes one of 256 numbers between bounds that are measured on
 //! pictures (`casm quantize`) and kept in the checkpoint's header; the weights there stay as they are, so a
 //! quantised checkpoint can be used in every other precision as well. The method: R. Krishnamoorthi,
 //! *Quantizing deep convolutional networks for efficient inference: A whitepaper*, 2018, sections 2 and 3.
@@ -13,12 +13,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::cpu_sums_bytes;
 use crate::error::{Error, Result};
 use crate::network::{Conv2d, Graph, Operation};
 
-/// Fewest channels of a quantised convolution, in and out. Those with fewer are also what the libtorch engine keeps in
-/// f32 when the rest is in 16 bits.
-const FEWEST_CHANNELS: usize = 16;
+/// Fewest channels of a quantised convolution, in and out. Those with fewer stay in f32 in 16 bits as well
+/// ([`values_in_f32`](crate::network::values_in_f32)).
+pub(crate) const FEWEST_CHANNELS: usize = 16;
 
 /// What int8 needs to know of a network's activations.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -107,15 +108,25 @@ pub fn convolutions(graph: &Graph) -> Vec<(usize, &Conv2d)> {
     wide.collect()
 }
 
-/// The factor of each output channel: its largest weight is 127 times that.
-pub fn weight_scales(weight: &[f32], channels: usize) -> Vec<f32> {
+/// The largest whole number of a weight on this CPU: 127; without instructions for sums of products of bytes half of it,
+/// because those that it has instead add two products in 16 bits, where 255 × 64 × 2 has room and 255 × 127 × 2 has not.
+pub fn largest_weight() -> i8 {
+    if cpu_sums_bytes() { 127 } else { 64 }
+}
+
+/// The factor of each output channel: its largest weight is `largest` times that.
+pub fn weight_scales(weight: &[f32], channels: usize, largest: i8) -> Vec<f32> {
     let each = weight.len() / channels.max(1);
     let channels = weight.chunks_exact(each.max(1));
     let scales = channels.map(|weights| {
-        let largest = weights
+        let most = weights
             .iter()
             .fold(0f32, |most, weight| most.max(weight.abs()));
-        if largest > 0.0 { largest / 127.0 } else { 1.0 }
+        if most > 0.0 {
+            most / f32::from(largest)
+        } else {
+            1.0
+        }
     });
     scales.collect()
 }
@@ -142,9 +153,13 @@ mod tests {
     #[test]
     fn channels_have_factors_of_their_own() {
         assert_eq!(
-            weight_scales(&[1.27, -0.5, 0.0, 0.0, -2.54, 2.0], 3),
+            weight_scales(&[1.27, -0.5, 0.0, 0.0, -2.54, 2.0], 3, 127),
             [0.01, 1.0, 0.02]
         );
+        assert_eq!(weight_scales(&[0.64, -1.28], 2, 64), [0.01, 0.02]);
+        // By hand: two products of a byte and such a weight fit into 16 bits with a sign.
+        assert_eq!(i32::from(i16::MAX) / (2 * 255), 64);
+        assert!(largest_weight() == if cpu_sums_bytes() { 127 } else { 64 });
     }
 
     /// MobileNetV2 has 52 convolutions and the decoder four sides; the first convolution, the four products

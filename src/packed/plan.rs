@@ -4,7 +4,6 @@
 //! there already: what a layer would otherwise read and write again stays in registers.
 
 use casm_core::network::{Activation, Conv2d, Graph, Operation};
-use casm_core::quantization::convolutions;
 
 /// Something to compute, of one layer or several.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +41,8 @@ pub enum Work {
     Layer(Operation),
 }
 
-/// Divides the graph into steps. `wide` says of every value whether it is in f32, as [`wide()`] does, or all are.
+/// Divides the graph into steps. `wide` says of every value whether it is in f32
+/// ([`values_in_f32`](casm_core::network::values_in_f32)).
 pub fn steps(graph: &Graph, wide: &[bool]) -> Vec<Step> {
     let plan = Plan::new(graph, wide);
     let mut steps: Vec<Step> = Vec::new();
@@ -174,27 +174,6 @@ impl<'a> Plan<'a> {
             last: Vec::new(),
         }
     }
-}
-
-/// Which values are kept in f32 even where weights and activations have 16 bits: the picture, the results of convolutions
-/// of few channels (the same that int8 leaves out: the encoder's first, and the decoder's last, level by level), and
-/// what is made of these without another convolution. The picture's 256 steps are more than bf16 has, and from the
-/// decoder's enlargements on all values are small, and rounded no more.
-pub fn wide(graph: &Graph) -> Vec<bool> {
-    let many_channels = convolutions(graph);
-    let rounded = |at: usize| many_channels.iter().any(|(index, _)| *index == at);
-    let mut wide: Vec<bool> = Vec::with_capacity(graph.layers().len());
-    for (index, layer) in graph.layers().iter().enumerate() {
-        wide.push(match layer.operation {
-            Operation::Input | Operation::UpsampleBilinear { .. } | Operation::Sigmoid => true,
-            Operation::Conv2d(_) => !rounded(index),
-            Operation::Linear { .. } => false,
-            // A shortcut from the stem: the blocks go on in 16 bits.
-            Operation::Add => layer.inputs.iter().all(|value| wide[value.index()]),
-            _ => layer.inputs.iter().any(|value| wide[value.index()]),
-        });
-    }
-    wide
 }
 
 #[cfg(test)]

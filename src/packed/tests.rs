@@ -85,7 +85,8 @@ fn assert_packs(config: NetworkConfig) {
         .collect();
     let folded = Folded::new(&config, &header.input, &named).expect("complete");
     for functions in [native::functions(), None] {
-        let packed = Packed::with(&folded, SIDE, Kind::Float, Device::Cpu, functions);
+        let arithmetic = ordinary(Kind::Float, functions);
+        let packed = Packed::with(&folded, SIDE, arithmetic, Device::Cpu);
         let packed = packed.expect("complete");
         // Twice: what is computed in place must not be a weight or another's value.
         for _ in 0..2 {
@@ -102,8 +103,12 @@ fn assert_packs(config: NetworkConfig) {
     }
     // Twice what rounding was seen to make.
     for (kind, bound) in [(Kind::BFloat16, 0.02), (Kind::Half, 0.003)] {
-        let packed = Packed::new(&folded, SIDE, kind, Device::Cpu).expect("complete");
-        let formats: Vec<Kind> = packed
+        let here = Packed::new(&folded, SIDE, kind, Device::Cpu).expect("complete");
+        let rounding = Packed::with(&folded, SIDE, Arithmetic::rounding(kind), Device::Cpu);
+        let rounding = rounding.expect("complete");
+        let on_gpus = Packed::with(&folded, SIDE, ordinary(kind, None), Device::Cpu);
+        let on_gpus = on_gpus.expect("complete");
+        let formats: Vec<Kind> = on_gpus
             .steps
             .iter()
             .filter_map(|(_, constants)| match constants {
@@ -111,19 +116,40 @@ fn assert_packs(config: NetworkConfig) {
                 _ => None,
             })
             .collect();
-        assert_eq!(
-            formats[..2],
-            [Kind::Float, kind],
-            "the first two convolutions'"
+        assert_eq!(formats[0], Kind::Float, "the first convolution's");
+        let rounded = formats.iter().filter(|&&format| format == kind).count();
+        assert!(
+            rounded > formats.len() / 2,
+            "{rounded} of {}",
+            formats.len()
         );
-        for _ in 0..2 {
-            let outputs = packed.run(2, &pixels).expect("runs");
-            let differences = differences(&outputs);
-            assert!(
-                differences.iter().all(|&d| d < bound),
-                "{differences:?} in {kind:?}"
-            );
+        for (packed, name) in [(here, "here"), (rounding, "f32"), (on_gpus, "ordinary")] {
+            for _ in 0..2 {
+                let outputs = packed.run(2, &pixels).expect("runs");
+                let differences = differences(&outputs);
+                assert!(
+                    differences.iter().all(|&d| d > 1e-6 && d < bound),
+                    "{differences:?} in {kind:?}, {name}"
+                );
+                // The last layer's are rounded, whatever they are computed in.
+                let logits = &outputs[1];
+                let rounded = logits.to_kind(kind).to_kind(Kind::Float);
+                assert_eq!(
+                    largest(&rounded, &logits.to_kind(Kind::Float)),
+                    0.0,
+                    "{name}"
+                );
+            }
         }
+    }
+}
+
+/// Steps in a number format as they are on a GPU, unless there are `functions`.
+fn ordinary(kind: Kind, functions: Option<&'static native::Functions>) -> Arithmetic {
+    Arithmetic {
+        kind,
+        computed: kind,
+        functions,
     }
 }
 

@@ -21,6 +21,15 @@ pub fn cpu_has_bf16() -> bool {
     })
 }
 
+/// True if this CPU adds up products of bytes without loss (VNNI on x86); elsewhere int8 has coarser weights.
+pub fn cpu_sums_bytes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx512vnni")
+        || std::arch::is_x86_feature_detected!("avxvnni");
+    #[cfg(not(target_arch = "x86_64"))]
+    true
+}
+
 /// CPU threads that an engine is opened with where this many are asked for; 0 stays 0, one a core.
 ///
 /// At most four a core: hundreds of threads that wait for each other by spinning look like a hang.

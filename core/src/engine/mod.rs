@@ -25,7 +25,7 @@ use crate::input::InputBuilder;
 
 pub use backend::{EngineKind, Linked, choose, names, open_linked, survey};
 pub use location::own_folder;
-pub use machine::{cpu_has_bf16, has_nvidia_driver};
+pub use machine::{cpu_has_bf16, cpu_sums_bytes, has_nvidia_driver};
 
 /// All engines, in the order in which `auto` prefers them. The last suits every device.
 static ENGINES: &[&dyn backend::Backend] = &[&openvino::OpenVino, &torch::Torch];

@@ -11,9 +11,13 @@
 //! convolution pads the normalised picture with zeros, which are not the zeros of the bytes.
 
 mod levels;
+mod means;
+mod rounding;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod values;
+
+pub use rounding::values_in_f32;
 
 use std::collections::BTreeMap;
 

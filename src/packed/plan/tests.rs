@@ -2,7 +2,7 @@
 
 use super::*;
 use casm_core::Checkpoint;
-use casm_core::network::{EncoderConfig, Folded, NetworkConfig, ResnetConfig};
+use casm_core::network::{EncoderConfig, Folded, NetworkConfig, ResnetConfig, values_in_f32};
 
 fn count(steps: &[Step], of: impl Fn(&Work) -> bool) -> usize {
     steps.iter().filter(|step| of(&step.work)).count()
@@ -25,29 +25,6 @@ fn folded(config: NetworkConfig) -> Folded {
 
 fn steps_in_f32(graph: &Graph) -> Vec<Step> {
     steps(graph, &vec![true; graph.layers().len()])
-}
-
-/// By count: the encoder's first convolution, four levels' products, and the decoder's last convolution.
-#[test]
-fn the_first_and_the_last_convolutions_are_wide() {
-    let checkpoint = Checkpoint::built_in().expect("valid");
-    let graph = Folded::from_checkpoint(&checkpoint).expect("valid").graph;
-    let wide = wide(&graph);
-    let layers = graph.layers().iter().zip(&wide);
-    let convolutions: Vec<_> = layers
-        .filter(|(layer, _)| matches!(layer.operation, Operation::Conv2d(_)))
-        .collect();
-    assert_eq!(convolutions.len(), 52 + 4 + 4 + 1);
-    assert_eq!(convolutions.iter().filter(|(_, wide)| **wide).count(), 6);
-    // What the second convolution reads is still in f32, and its result no more.
-    let (second, in_f32) = convolutions[1];
-    assert!(!in_f32 && wide[second.inputs[0].index()]);
-    let outputs: Vec<bool> = graph
-        .outputs()
-        .iter()
-        .map(|value| wide[value.index()])
-        .collect();
-    assert_eq!(outputs, [true, false], "mask and logits");
 }
 
 /// Sixteen blocks add their shortcuts, four of which are convolved; each sum takes the place of the
@@ -90,7 +67,7 @@ fn a_resnet_is_convolutions_with_everything_else_in_them() {
 fn sums_of_two_formats_are_fused_as_well() {
     let config = EncoderConfig::Resnet(ResnetConfig::resnet18(10));
     let graph = folded(NetworkConfig::new(config)).graph;
-    for steps in [steps_in_f32(&graph), steps(&graph, &wide(&graph))] {
+    for steps in [steps_in_f32(&graph), steps(&graph, &values_in_f32(&graph))] {
         let sums = steps
             .iter()
             .filter(|step| matches!(step.work, Work::Convolution { .. }) && step.inputs.len() == 2);

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use crate::network::{Conv2d, Folded, Operation};
-use crate::quantization::{Grid, Quantization, weight_scales};
+use crate::quantization::{Grid, Quantization, largest_weight, weight_scales};
 
 /// A network as OpenVINO reads it. Only the input's shape depends on the batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +24,14 @@ impl Ir {
     /// Convolutions whose input's range `quantization` knows are written for 8-bit whole numbers, as
     /// OpenVINO's low-precision transformations look for them: a `FakeQuantize` before, weights of type i8
     /// with a factor a channel. What else reads a quantised value reads it quantised.
-    pub fn new(folded: &Folded, size: usize, quantization: Option<&Quantization>) -> Ir {
+    ///
+    /// Layers for which `in_f32` is true of their position are computed in f32, whatever the network's precision.
+    pub fn new(
+        folded: &Folded,
+        size: usize,
+        quantization: Option<&Quantization>,
+        in_f32: impl Fn(usize) -> bool,
+    ) -> Ir {
         let mut writer = Writer::default();
         let mut nodes: Vec<Node> = Vec::new();
         let ranges = quantization.map(|quantization| quantization.grids(&folded.graph));
@@ -41,12 +48,14 @@ impl Ir {
                 .first()
                 .map_or(0, |&v| folded.graph.channels(v));
             let int8 = quantization.is_some_and(|q| q.covers(&layer.operation));
+            writer.in_f32 = in_f32(index);
             let mut node = writer.operation(&layer.operation, &inputs, in_channels, &values, int8);
             if let Some(grid) = grids.remove(&index) {
                 node = writer.quantized(node, grid);
             }
             nodes.push(node);
         }
+        writer.in_f32 = false;
         for output in folded.graph.outputs() {
             writer.layer("Result", "opset1", "", &[nodes[output.index()]], None);
         }
@@ -93,6 +102,8 @@ struct Writer {
     weights: Vec<u8>,
     /// Layers that were written, the input not counted.
     count: usize,
+    /// Whether what is written now keeps its precision.
+    in_f32: bool,
 }
 
 impl Writer {
@@ -200,13 +211,15 @@ impl Writer {
         self.float(kind, "opset1", &data, &[input, weight])
     }
 
-    /// Weights as whole numbers from -127 to 127 and a factor for each of the output channels.
+    /// Weights as whole numbers and a factor for each of the output channels.
     fn whole_numbers(&mut self, shape: &[usize], weight: &[f32], channels: usize) -> Node {
-        let scales = weight_scales(weight, channels);
+        let largest = largest_weight();
+        let scales = weight_scales(weight, channels, largest);
+        let largest = f32::from(largest);
         let each = weight.len() / channels.max(1);
         let numbers = weight.iter().enumerate().map(|(index, value)| {
             let scale = scales[index / each.max(1)];
-            (value / scale).round().clamp(-127.0, 127.0) as i8 as u8
+            (value / scale).round().clamp(-largest, largest) as i8 as u8
         });
         let numbers = self.constant("i8", "I8", shape, numbers.collect());
         let numbers = self.float("Convert", "opset1", "destination_type=\"f32\"", &[numbers]);
@@ -295,6 +308,10 @@ impl Writer {
         if !data.is_empty() {
             text += &format!("<data {data}/>");
         }
+        if self.in_f32 {
+            // OpenVINO's name for a layer whose precision is not to be lowered, fused with others or not.
+            text += "<rt_info><attribute name=\"precise\" version=\"0\"/></rt_info>";
+        }
         if !inputs.is_empty() {
             let ports = (0..inputs.len()).map(|port| format!("<port id=\"{port}\"/>"));
             text += &format!("<input>{}</input>", ports.collect::<String>());
@@ -333,7 +350,7 @@ mod tests {
     fn the_built_in_model_is_written_whole() {
         let checkpoint = Checkpoint::built_in().expect("valid");
         let folded = Folded::from_checkpoint(&checkpoint).expect("valid");
-        let ir = Ir::new(&folded, 224, None);
+        let ir = Ir::new(&folded, 224, None, |_| false);
         let xml = ir.xml(3);
         assert!(xml.contains("shape=\"3,224,224,3\" element_type=\"u8\""));
         assert_eq!(xml.matches("type=\"Result\"").count(), 2);
@@ -359,5 +376,38 @@ mod tests {
         // The folded values, and a few constants of shapes.
         let values: usize = folded.tensors.values().map(|t| t.values.len()).sum();
         assert!(ir.weights.len() <= 4 * values + 8 * layers);
+    }
+
+    /// In bf16, what comes before the first convolution that is rounded asks to be left in f32: by hand, the subtraction and
+    /// three convolutions with their bias and activation, the last of which has none.
+    #[test]
+    fn the_beginning_asks_to_stay_in_f32() {
+        let checkpoint = Checkpoint::built_in().expect("valid");
+        let folded = Folded::from_checkpoint(&checkpoint).expect("valid");
+        let wide = super::super::begins_in_f32(&folded.graph);
+        let ir = Ir::new(&folded, 224, None, |layer| wide[layer]);
+        let xml = ir.xml(1);
+        let precise: Vec<&str> = xml
+            .lines()
+            .filter(|line| line.contains("<attribute name=\"precise\""))
+            .filter_map(|line| line.split_once(" type=\"")?.1.split('"').next())
+            .filter(|kind| *kind != "Const")
+            .collect();
+        assert_eq!(
+            precise,
+            [
+                "Convert",
+                "Transpose",
+                "Subtract",
+                "Convolution",
+                "Add",
+                "ReLU",
+                "GroupConvolution",
+                "Add",
+                "ReLU",
+                "Convolution",
+                "Add"
+            ]
+        );
     }
 }

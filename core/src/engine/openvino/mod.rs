@@ -18,7 +18,7 @@ use super::machine::{cpu_has_bf16, has_nvidia_driver};
 use super::{Device, Engine, EngineDescription, EngineOptions, Output, Precision};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::network::Folded;
+use crate::network::{Folded, Graph, Operation, values_in_f32};
 
 const NAME: &str = "openvino";
 /// Batch sizes that stay compiled: one for a stream, or two for a long run and its last batch.
@@ -105,7 +105,13 @@ impl OpenVinoEngine {
             Precision::Int8 => Some(header.require_quantization(checkpoint.origin())?),
             _ => None,
         };
-        let mut ir = Ir::new(&Folded::from_checkpoint(checkpoint)?, size, quantization);
+        let mut folded = Folded::from_checkpoint(checkpoint)?;
+        let mut wide = vec![false; folded.graph.layers().len()];
+        if options.precision == Precision::Bf16 {
+            wide = begins_in_f32(&folded.graph);
+            folded = folded.for_bf16(|layer| !wide[layer]);
+        }
+        let mut ir = Ir::new(&folded, size, quantization, |layer| wide[layer]);
         let mut core = core(precision, options.threads)?;
         let weights = weights(&std::mem::take(&mut ir.weights)).map_err(inference)?;
         // Everything that can go wrong does so now rather than at the first frame.
@@ -165,6 +171,21 @@ impl Engine for OpenVinoEngine {
         copy(request, 0, masks, &mut output.masks)?;
         copy(request, 1, logits, &mut output.logits)
     }
+}
+
+/// The layers before the first convolution in bf16. Behind it OpenVINO keeps in f32 what it thinks fit: the end, from the
+/// decoder's last convolution on; its rounding of the levels before is not seen in the masks.
+fn begins_in_f32(graph: &Graph) -> Vec<bool> {
+    let mut wide = values_in_f32(graph);
+    let layers = graph.layers().iter().zip(&wide);
+    let mut rounded = layers.map(|(layer, wide)| {
+        let convolution = matches!(layer.operation, Operation::Conv2d(_));
+        convolution && !wide
+    });
+    if let Some(first) = rounded.position(|rounded| rounded) {
+        wide[first..].fill(false);
+    }
+    wide
 }
 
 /// A core whose models are compiled for one stream of pictures.

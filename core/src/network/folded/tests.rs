@@ -46,8 +46,19 @@ impl Plane {
     }
 }
 
-/// Computes `graph` from one picture's values, with the operations as their documentation defines them.
+/// Outputs of `graph` for one picture's values.
 fn evaluate(
+    graph: &Graph,
+    tensors: &BTreeMap<String, NamedTensor>,
+    inputs: &[Plane],
+) -> Vec<Plane> {
+    let values = all_values(graph, tensors, inputs);
+    let outputs = graph.outputs().iter();
+    outputs.map(|value| values[value.index()].clone()).collect()
+}
+
+/// Computes all values of `graph`, with the operations as their documentation defines them.
+fn all_values(
     graph: &Graph,
     tensors: &BTreeMap<String, NamedTensor>,
     inputs: &[Plane],
@@ -156,8 +167,7 @@ fn evaluate(
         };
         values.push(value);
     }
-    let outputs = graph.outputs().iter();
-    outputs.map(|value| values[value.index()].clone()).collect()
+    values
 }
 
 /// A number in [-1, 1) for a name and an index.
@@ -193,6 +203,20 @@ fn tensors(parameters: Vec<Parameter>) -> BTreeMap<String, NamedTensor> {
         .collect()
 }
 
+/// The folded network of a description, with made-up values.
+pub fn folded(config: &NetworkConfig) -> Folded {
+    let tensors = tensors(config.network().parameters());
+    Folded::new(config, &InputConfig::default(), &tensors).expect("complete")
+}
+
+/// A picture of noise.
+fn bytes() -> Plane {
+    Plane::new(3, SIDE, |c, y, x| {
+        let index = (c * SIDE + y) * SIDE + x;
+        f64::from(((noise("picture", index) + 1.0) * 127.9).floor())
+    })
+}
+
 /// The largest difference, as a share of the largest value or of 1.
 fn difference(ours: &Plane, reference: &Plane) -> f64 {
     assert_eq!(ours.values.len(), reference.values.len());
@@ -209,10 +233,7 @@ fn assert_folds(config: &NetworkConfig) -> Folded {
     let input = InputConfig::default();
     let network = config.network();
     let tensors = tensors(network.parameters());
-    let bytes = Plane::new(3, SIDE, |c, y, x| {
-        let index = (c * SIDE + y) * SIDE + x;
-        f64::from(((noise("picture", index) + 1.0) * 127.9).floor())
-    });
+    let bytes = bytes();
     let normalised = Plane::new(3, SIDE, |c, y, x| {
         let byte = bytes.at(c, y as isize, x as isize).expect("inside");
         (byte / 255.0 - f64::from(input.mean[c])) / f64::from(input.std[c])
@@ -379,4 +400,52 @@ fn a_missing_tensor_is_named() {
     tensors.remove("classifier.layer2.0.bn1.running_mean");
     let error = Folded::new(&config, &InputConfig::default(), &tensors).expect_err("incomplete");
     assert!(error.to_string().contains("layer2.0.bn1.running_mean"));
+}
+
+/// What [`means`] computes with vectors, neighbouring pixels side by side, is what the loops here give; enlargements, which are
+/// only right on average there, have about the same mean.
+#[test]
+fn means_are_those_of_the_values() {
+    let mut concatenated = resnet(Block::Bottleneck);
+    concatenated.decoder = Some(DecoderConfig {
+        channels: 8,
+        ..DecoderConfig::default()
+    });
+    let mobilenet = EncoderConfig::MobilenetV2(MobilenetV2Config {
+        classes: 3,
+        ..MobilenetV2Config::default()
+    });
+    for config in [concatenated, NetworkConfig::new(mobilenet)] {
+        let folded = folded(&config);
+        let noise = bytes();
+        let pixels = (0..SIDE * SIDE).flat_map(|at| (0..3).map(move |c| c * SIDE * SIDE + at));
+        let picture = means::Field {
+            side: SIDE,
+            channels: 3,
+            values: pixels.map(|at| noise.values[at] as f32).collect(),
+        };
+        let found = means::fields(&folded, &picture);
+        let expected = all_values(&folded.graph, &folded.tensors, &[noise]);
+        let mut enlarged = false;
+        for ((layer, found), expected) in folded.graph.layers().iter().zip(found).zip(expected) {
+            enlarged |= matches!(layer.operation, Operation::UpsampleBilinear { .. });
+            assert_eq!(
+                (found.side, found.channels),
+                (expected.side, expected.channels)
+            );
+            if enlarged {
+                continue;
+            }
+            let area = found.side * found.side;
+            let planes =
+                (0..found.channels).flat_map(|c| (0..area).map(move |at| at * found.channels + c));
+            let turned = Plane {
+                values: planes.map(|at| f64::from(found.values[at])).collect(),
+                ..expected.clone()
+            };
+            let difference = difference(&turned, &expected);
+            assert!(difference < 1e-4, "{:?}: {difference}", layer.operation);
+        }
+        assert!(enlarged);
+    }
 }

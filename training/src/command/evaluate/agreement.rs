@@ -174,8 +174,9 @@ fn others(header: &Header, arguments: &Arguments) -> Vec<EngineOptions> {
         match arguments.precision {
             PrecisionArgument::Auto => [
                 (Precision::F32, openvino),
-                (Precision::Bf16, gpu || cpu_has_bf16()),
-                // Emulated on a CPU, and slow.
+                // Libtorch computes what CPUs with bf16 give in any case.
+                (Precision::Bf16, !openvino || cpu_has_bf16()),
+                // On a CPU there is nothing to gain by it.
                 (Precision::F16, gpu && !openvino),
                 (Precision::Int8, openvino && header.quantization.is_some()),
             ]

@@ -1,7 +1,7 @@
 //! `casm info --engines`: the engines of this machine, and the choice between them.
 
 use casm::device::resolve;
-use casm::engine::{choose, cpu_has_bf16, has_nvidia_driver, survey};
+use casm::engine::{choose, cpu_has_bf16, cpu_sums_bytes, has_nvidia_driver, survey};
 use casm::{Device, EngineOptions, Precision};
 
 /// The engine that is part of this command.
@@ -23,6 +23,11 @@ pub fn describe() -> String {
         false => "has no instructions for it, so it is no faster than f32",
     };
     text += &format!("{:<10} the CPU {bf16}\n", "bf16");
+    let int8 = match cpu_sums_bytes() {
+        true => "has instructions for it (VNNI)",
+        false => "has no instructions for it (VNNI), so weights have 7 bits",
+    };
+    text += &format!("{:<10} the CPU {int8}\n", "int8");
     let driver = match has_nvidia_driver() {
         true => "an NVIDIA driver is loaded",
         false => "no NVIDIA driver is loaded",

@@ -1,0 +1,135 @@
+use super::*;
+use crate::checkpoint::Checkpoint;
+use crate::network::folded::means::{PICTURES, fields, picture};
+use crate::network::folded::tests::folded;
+use crate::network::{Block, EncoderConfig, NetworkConfig, ResnetConfig};
+
+/// By hand: bf16 has seven digits after the point, so between 1 and 2 its numbers are 1/128 apart.
+#[test]
+fn numbers_are_rounded_to_one_of_their_two_neighbours() {
+    let step = 1.0 / 128.0;
+    for (value, next, further) in [
+        (1.0, 1.0, 1.0),
+        (1.0 + 0.25 * step, 1.0, 1.0 + step),
+        (1.0 + 0.75 * step, 1.0 + step, 1.0),
+        // In the middle: the even one.
+        (1.0 + 0.5 * step, 1.0, 1.0 + step),
+        (1.0 + 1.5 * step, 1.0 + 2.0 * step, 1.0 + step),
+        // Beyond 2 they are further apart.
+        (2.0 - 0.25 * step, 2.0, 2.0 - step),
+    ] {
+        assert_eq!((nearest(value), other(value)), (next, further));
+        assert_eq!((nearest(-value), other(-value)), (-next, -further));
+    }
+}
+
+/// By hand: three times a quarter of a step upwards is more than half a step, so one weight goes up.
+#[test]
+fn the_sum_of_a_window_is_kept() {
+    let step = 1.0 / 128.0;
+    let mut kernel = [1.0 + 0.25 * step, 1.0 + 0.26 * step, 1.0 + 0.25 * step];
+    let grown = round(&mut kernel);
+    assert_eq!(kernel, [1.0, 1.0 + step, 1.0]);
+    assert!((grown - 0.24 * f64::from(step)).abs() < 1e-6);
+    // One alone goes to the next number, whatever it costs.
+    let mut alone = [1.0 + 0.4 * step];
+    assert!((round(&mut alone) + 0.4 * f64::from(step)).abs() < 1e-6);
+    assert_eq!(alone, [1.0]);
+}
+
+#[test]
+fn few_channels_and_the_first_block_stay_in_f32() {
+    let mobilenet = Folded::from_checkpoint(&Checkpoint::built_in().expect("valid"));
+    let mobilenet = mobilenet.expect("valid");
+    let resnet = NetworkConfig::new(EncoderConfig::Resnet(ResnetConfig {
+        blocks: [1, 1, 1, 1],
+        block: Block::Basic,
+        classes: 3,
+    }));
+    let names = |folded: &Folded| -> Vec<String> {
+        let layers = folded.graph.layers().iter();
+        let kept = layers
+            .zip(values_in_f32(&folded.graph))
+            .filter(|(_, wide)| *wide);
+        kept.filter_map(|(layer, _)| match &layer.operation {
+            Operation::Conv2d(conv) => Some(conv.name.clone()),
+            _ => None,
+        })
+        .collect()
+    };
+    let [encoder @ .., _, _, _, _, _] = &names(&mobilenet)[..] else {
+        panic!("a decoder has a convolution a level and one of their sum");
+    };
+    assert_eq!(
+        encoder,
+        [
+            "classifier.features.0.0",
+            "classifier.features.1.conv.0.0",
+            "classifier.features.1.conv.1",
+        ]
+    );
+    assert_eq!(names(&folded(&resnet))[0], "classifier.conv1");
+    // Five levels.
+    assert_eq!(names(&folded(&resnet)).len(), 1 + 5 + 1);
+
+    let graph = mobilenet.graph;
+    let wide = values_in_f32(&graph);
+    let outputs = graph.outputs().iter().map(|value| wide[value.index()]);
+    assert_eq!(
+        outputs.collect::<Vec<_>>(),
+        [true, false],
+        "mask and logits"
+    );
+    // What the second block reads is still in f32, and its first result no more.
+    let layers = graph.layers().iter().zip(&wide);
+    let mut rounded = layers.filter(|(layer, wide)| match &layer.operation {
+        Operation::Conv2d(_) => !**wide,
+        _ => false,
+    });
+    let (second, _) = rounded.next().expect("most are");
+    assert!(wide[second.inputs[0].index()]);
+}
+
+/// Weights are numbers of bf16, others are as they were; and on a picture that the means are not of, the built-in model's
+/// classes are off by a fraction of what plain rounding makes.
+#[test]
+fn outputs_stay_nearer_than_with_plain_rounding() {
+    let exact = Folded::from_checkpoint(&Checkpoint::built_in().expect("valid")).expect("valid");
+    let kept = values_in_f32(&exact.graph);
+    let ours = exact.clone().for_bf16(|index| !kept[index]);
+    let mut plain = exact.clone();
+    for (index, kept) in kept.iter().enumerate() {
+        let Some(weight) = exact.layer_values(index).first().copied() else {
+            continue;
+        };
+        let rounded = &ours.tensors[&weight.name].values;
+        if *kept {
+            assert_eq!(rounded, &weight.values);
+            continue;
+        }
+        for (&rounded, &exact) in rounded.iter().zip(&weight.values) {
+            assert!(rounded == nearest(exact) || rounded == other(exact));
+            assert_eq!(rounded, truncated(rounded.to_bits()));
+        }
+        let values = weight.values.iter().map(|&value| nearest(value)).collect();
+        plain
+            .tensors
+            .get_mut(&weight.name)
+            .expect("it is there")
+            .values = values;
+    }
+    let unseen = picture(PICTURES);
+    let logits = |folded: &Folded| {
+        let logits = folded.graph.outputs()[1];
+        fields(folded, &unseen).swap_remove(logits.index()).values
+    };
+    let reference = logits(&exact);
+    let error = |folded: &Folded| {
+        let logits = logits(folded);
+        let pairs = logits.iter().zip(&reference);
+        pairs.map(|(a, b)| (a - b).abs()).sum::<f32>() / reference.len() as f32
+    };
+    let (ours, plain) = (error(&ours), error(&plain));
+    println!("{ours} instead of {plain}");
+    assert!(ours < 0.5 * plain, "{ours} instead of {plain}");
+}

@@ -1,0 +1,49 @@
+//! In which number format a network is computed, and by which of libtorch's operations.
+
+use casm_core::engine::cpu_has_bf16;
+use tch::{Device, Kind};
+
+use super::native::{self, Functions};
+
+/// How the steps of a network are computed.
+#[derive(Clone, Copy)]
+pub struct Arithmetic {
+    /// Number format of weights and results where nothing else is needed.
+    pub kind: Kind,
+    /// The one that they are computed in: the same, or f32.
+    pub computed: Kind,
+    /// Fused convolutions; without them, steps are ordinary operations.
+    pub functions: Option<&'static Functions>,
+}
+
+impl Arithmetic {
+    /// In this number format itself; `None` where a CPU does not multiply such numbers, which libtorch then refuses or is
+    /// slower at than in f32.
+    pub fn native(kind: Kind, device: Device) -> Option<Arithmetic> {
+        let functions = match (device, kind) {
+            (Device::Cpu, Kind::Float) => native::functions(),
+            (Device::Cpu, Kind::BFloat16) if cpu_has_bf16() => Some(native::functions()?),
+            (Device::Cpu, _) => return None,
+            _ => None,
+        };
+        Some(Arithmetic {
+            kind,
+            computed: kind,
+            functions,
+        })
+    }
+
+    /// On the CPU in f32, with weights and results rounded to this number format: what others give, as fast as f32.
+    pub fn rounding(kind: Kind) -> Arithmetic {
+        Arithmetic {
+            kind,
+            computed: Kind::Float,
+            functions: native::functions(),
+        }
+    }
+
+    /// Whether results are to be rounded after they are computed.
+    pub fn rounds(&self) -> bool {
+        self.computed != self.kind
+    }
+}
