@@ -60,10 +60,14 @@ impl Packed {
     /// [`Error::Engine`]: no memory.
     pub fn new(folded: &Folded, side: usize, kind: Kind, device: Device) -> Result<Packed> {
         if let Some(native) = Arithmetic::native(kind, device) {
-            let packed = Packed::with(folded, side, native, device)?;
+            let packed = Packed::with(folded, side, native, device);
+            if kind == Kind::Float || native.functions.is_none() {
+                return packed;
+            }
             // Biases in f32 beside bf16 are not part of what the fused convolutions promise, so they are tried.
-            let unsure = kind != Kind::Float && native.functions.is_some();
-            if !unsure || packed.run(1, &vec![0; side * side * 3]).is_ok() {
+            if let Ok(packed) = packed
+                && packed.run(1, &vec![0; side * side * 3]).is_ok()
+            {
                 return Ok(packed);
             }
         }

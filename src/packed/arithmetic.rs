@@ -17,8 +17,8 @@ pub struct Arithmetic {
 }
 
 impl Arithmetic {
-    /// In this number format itself; `None` where a CPU does not multiply such numbers, which libtorch then refuses or is
-    /// slower at than in f32.
+    /// In this number format itself; `None` on a CPU for f16, and for bf16 without its instructions or without the fused
+    /// convolutions, which libtorch then refuses or is slower at than in f32.
     pub fn native(kind: Kind, device: Device) -> Option<Arithmetic> {
         let functions = match (device, kind) {
             (Device::Cpu, Kind::Float) => native::functions(),
@@ -33,7 +33,8 @@ impl Arithmetic {
         })
     }
 
-    /// On the CPU in f32, with weights and results rounded to this number format: what others give, as fast as f32.
+    /// On the CPU in f32, with weights and results rounded to this number format: what others give, at two thirds of the
+    /// speed of f32.
     pub fn rounding(kind: Kind) -> Arithmetic {
         Arithmetic {
             kind,

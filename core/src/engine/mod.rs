@@ -180,8 +180,7 @@ impl FromStr for Device {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// f32, on every machine: bf16 keeps the bounds of `casm evaluate --agreement` with the built-in model, but
-    /// a pipeline's answers would depend on the CPU.
+    /// f32, on every machine: bf16 moves single boxes, and a pipeline's answers would depend on the CPU.
     #[default]
     Auto,
     /// 32-bit floating point.

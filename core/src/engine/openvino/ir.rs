@@ -410,4 +410,31 @@ mod tests {
             ]
         );
     }
+
+    /// A decoder's own encoder begins in f32 as well, although the classifier comes before it in the list. By hand: two
+    /// first convolutions, and the products of the decoder's first level, which reads the second one's result.
+    #[test]
+    fn both_encoders_begin_in_f32() {
+        use crate::network::{EncoderConfig, NetworkConfig, ResnetConfig};
+        let config = NetworkConfig {
+            separate_encoder: true,
+            ..NetworkConfig::new(EncoderConfig::Resnet(ResnetConfig::resnet18(2)))
+        };
+        let ones = config.network().parameters().into_iter().map(|parameter| {
+            let values = vec![1.0; parameter.shape.iter().product()];
+            let tensor = crate::checkpoint::NamedTensor {
+                name: parameter.name.clone(),
+                shape: parameter.shape,
+                values,
+            };
+            (parameter.name, tensor)
+        });
+        let input = crate::header::InputConfig::default();
+        let folded = Folded::new(&config, &input, &ones.collect()).expect("complete");
+        let wide = super::super::begins_in_f32(&folded.graph);
+        let layers = folded.graph.layers().iter().zip(wide);
+        let convolutions =
+            layers.filter(|(layer, wide)| *wide && matches!(layer.operation, Operation::Conv2d(_)));
+        assert_eq!(convolutions.count(), 3);
+    }
 }

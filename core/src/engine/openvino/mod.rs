@@ -18,7 +18,7 @@ use super::machine::{cpu_has_bf16, has_nvidia_driver};
 use super::{Device, Engine, EngineDescription, EngineOptions, Output, Precision};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::network::{Folded, Graph, Operation, values_in_f32};
+use crate::network::{Folded, Graph, values_in_f32};
 
 const NAME: &str = "openvino";
 /// Batch sizes that stay compiled: one for a stream, or two for a long run and its last batch.
@@ -107,7 +107,8 @@ impl OpenVinoEngine {
         };
         let mut folded = Folded::from_checkpoint(checkpoint)?;
         let mut wide = vec![false; folded.graph.layers().len()];
-        if options.precision == Precision::Bf16 {
+        // Elsewhere it computes in f32, and says so; int8 leaves the rest as it is.
+        if options.precision == Precision::Bf16 && cpu_has_bf16() {
             wide = begins_in_f32(&folded.graph);
             folded = folded.for_bf16(|layer| !wide[layer]);
         }
@@ -173,19 +174,15 @@ impl Engine for OpenVinoEngine {
     }
 }
 
-/// The layers before the first convolution in bf16. Behind it OpenVINO keeps in f32 what it thinks fit: the end, from the
+/// The layers before which nothing is in bf16. Behind that OpenVINO keeps in f32 what it thinks fit: the end, from the
 /// decoder's last convolution on; its rounding of the levels before is not seen in the masks.
 fn begins_in_f32(graph: &Graph) -> Vec<bool> {
-    let mut wide = values_in_f32(graph);
-    let layers = graph.layers().iter().zip(&wide);
-    let mut rounded = layers.map(|(layer, wide)| {
-        let convolution = matches!(layer.operation, Operation::Conv2d(_));
-        convolution && !wide
-    });
-    if let Some(first) = rounded.position(|rounded| rounded) {
-        wide[first..].fill(false);
+    let mut begins: Vec<bool> = Vec::new();
+    for (layer, wide) in graph.layers().iter().zip(values_in_f32(graph)) {
+        let mut inputs = layer.inputs.iter();
+        begins.push(wide && inputs.all(|value| begins[value.index()]));
     }
-    wide
+    begins
 }
 
 /// A core whose models are compiled for one stream of pictures.

@@ -14,7 +14,7 @@ use crate::quantization::FEWEST_CHANNELS;
 /// Binary digits of an f32 that bf16 has not.
 const LOST: u32 = 16;
 
-/// At most so many channels, in and out: MobileNetV2's first block, which takes little time; what is rounded there is rounded at the largest
+/// At most so many channels, in and out, behind nothing but others in f32: MobileNetV2's first block, which takes little time; what is rounded there is rounded at the largest
 /// size and seen by all that follows.
 const SMALL: usize = 32;
 
@@ -31,7 +31,8 @@ pub fn values_in_f32(graph: &Graph) -> Vec<bool> {
             Operation::Input | Operation::UpsampleBilinear { .. } | Operation::Sigmoid => true,
             Operation::Conv2d(conv) => {
                 let (inputs, outputs) = (graph.channels(layer.inputs[0]), conv.out_channels);
-                inputs.min(outputs) < FEWEST_CHANNELS || inputs.max(outputs) <= SMALL
+                let first = wide[layer.inputs[0].index()] && inputs.max(outputs) <= SMALL;
+                first || inputs.min(outputs) < FEWEST_CHANNELS
             }
             Operation::Linear { .. } => false,
             // A shortcut from the stem: the blocks go on in 16 bits.
@@ -74,7 +75,13 @@ impl Folded {
                 errors[output] += f64::from(means[group * inputs + input]) * round(kernel);
             }
             if let Some(bias) = self.tensors.get_mut(&bias.name) {
-                for (bias, error) in bias.values.iter_mut().zip(errors) {
+                // A network that overflows on these pictures may be fine on others.
+                let known = errors
+                    .into_iter()
+                    .enumerate()
+                    .filter(|(_, error)| error.is_finite());
+                for (at, error) in known {
+                    let bias = &mut bias.values[at];
                     *bias = (f64::from(*bias) - error) as f32;
                 }
             }
@@ -116,6 +123,9 @@ fn round(kernel: &mut [f32]) -> f64 {
 
 /// The number of bf16 next to this one; of two, the even one.
 fn nearest(value: f32) -> f32 {
+    if !value.is_finite() {
+        return value;
+    }
     let bits = value.to_bits();
     let half = (1 << (LOST - 1)) - 1 + (bits >> LOST & 1);
     truncated(bits.wrapping_add(half))

@@ -20,7 +20,9 @@ pub fn describe() -> String {
     }
     let bf16 = match cpu_has_bf16() {
         true => "has instructions for it (avx512_bf16 or amx_bf16)",
-        false => "has no instructions for it, so it is no faster than f32",
+        false => {
+            "has no instructions for it; openvino computes in f32, torch rounds as well, which takes longer"
+        }
     };
     text += &format!("{:<10} the CPU {bf16}\n", "bf16");
     let int8 = match cpu_sums_bytes() {
