@@ -1,6 +1,6 @@
 //! Networks in 8-bit whole numbers: what is quantised, and to which numbers.
 //!
-//! A convolution's weights become whole numbers from -127 to 127 ([`largest_weight`]), with a factor for each output channel
+//! A convolution's weights become whole numbers from -127 to 127, or less where the CPU wants it, with a factor for each output channel
 //! that their largest value gives. Its input becomes one of 256 numbers between bounds that are measured on
 //! pictures (`casm quantize`) and kept in the checkpoint's header; the weights there stay as they are, so a
 //! quantised checkpoint can be used in every other precision as well. The method: R. Krishnamoorthi,
@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::cpu_sums_bytes;
 use crate::error::{Error, Result};
 use crate::network::{Conv2d, Graph, Operation};
 
@@ -108,12 +107,6 @@ pub fn convolutions(graph: &Graph) -> Vec<(usize, &Conv2d)> {
     wide.collect()
 }
 
-/// The largest whole number of a weight on this CPU: 127; without instructions for sums of products of bytes half of it,
-/// because those that it has instead add two products in 16 bits, where 255 × 64 × 2 has room and 255 × 127 × 2 has not.
-pub fn largest_weight() -> i8 {
-    if cpu_sums_bytes() { 127 } else { 64 }
-}
-
 /// The factor of each output channel: its largest weight is `largest` times that.
 pub fn weight_scales(weight: &[f32], channels: usize, largest: i8) -> Vec<f32> {
     let each = weight.len() / channels.max(1);
@@ -157,9 +150,6 @@ mod tests {
             [0.01, 1.0, 0.02]
         );
         assert_eq!(weight_scales(&[0.64, -1.28], 2, 64), [0.01, 0.02]);
-        // By hand: two products of a byte and such a weight fit into 16 bits with a sign.
-        assert_eq!(i32::from(i16::MAX) / (2 * 255), 64);
-        assert!(largest_weight() == if cpu_sums_bytes() { 127 } else { 64 });
     }
 
     /// MobileNetV2 has 52 convolutions and the decoder four sides; the first convolution, the four products

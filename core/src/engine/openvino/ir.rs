@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use crate::network::{Conv2d, Folded, Operation};
-use crate::quantization::{Grid, Quantization, largest_weight, weight_scales};
+use crate::quantization::{Grid, Quantization, weight_scales};
 
 /// A network as OpenVINO reads it. Only the input's shape depends on the batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,16 +23,21 @@ impl Ir {
     ///
     /// Convolutions whose input's range `quantization` knows are written for 8-bit whole numbers, as
     /// OpenVINO's low-precision transformations look for them: a `FakeQuantize` before, weights of type i8
-    /// with a factor a channel. What else reads a quantised value reads it quantised.
+    /// with a factor a channel, the largest of them the number beside `quantization`. What else reads a quantised value reads
+    /// it quantised.
     ///
     /// Layers for which `in_f32` is true of their position are computed in f32, whatever the network's precision.
     pub fn new(
         folded: &Folded,
         size: usize,
-        quantization: Option<&Quantization>,
+        quantization: Option<(&Quantization, i8)>,
         in_f32: impl Fn(usize) -> bool,
     ) -> Ir {
-        let mut writer = Writer::default();
+        let (quantization, largest_weight) = quantization.unzip();
+        let mut writer = Writer {
+            largest_weight: largest_weight.unwrap_or_default(),
+            ..Writer::default()
+        };
         let mut nodes: Vec<Node> = Vec::new();
         let ranges = quantization.map(|quantization| quantization.grids(&folded.graph));
         let mut grids = ranges.unwrap_or_default();
@@ -104,6 +109,8 @@ struct Writer {
     count: usize,
     /// Whether what is written now keeps its precision.
     in_f32: bool,
+    /// Of those in whole numbers.
+    largest_weight: i8,
 }
 
 impl Writer {
@@ -213,9 +220,8 @@ impl Writer {
 
     /// Weights as whole numbers and a factor for each of the output channels.
     fn whole_numbers(&mut self, shape: &[usize], weight: &[f32], channels: usize) -> Node {
-        let largest = largest_weight();
-        let scales = weight_scales(weight, channels, largest);
-        let largest = f32::from(largest);
+        let scales = weight_scales(weight, channels, self.largest_weight);
+        let largest = f32::from(self.largest_weight);
         let each = weight.len() / channels.max(1);
         let numbers = weight.iter().enumerate().map(|(index, value)| {
             let scale = scales[index / each.max(1)];
@@ -344,6 +350,18 @@ fn strides_and_pads(stride: usize, padding: usize) -> String {
 mod tests {
     use super::*;
     use crate::checkpoint::Checkpoint;
+
+    /// By hand: the factors are 1 / 64 and 2 / 64.
+    #[test]
+    fn weights_fill_the_whole_numbers_that_they_may_have() {
+        let mut writer = Writer {
+            largest_weight: 64,
+            ..Writer::default()
+        };
+        writer.whole_numbers(&[2, 2, 1, 1], &[0.5, -1.0, 2.0, 1.0], 2);
+        let numbers = writer.weights[..4].iter().map(|&byte| byte as i8);
+        assert_eq!(numbers.collect::<Vec<_>>(), [32, -64, 64, 32]);
+    }
 
     /// Every edge ends at layers and ports that exist, and constants fill the block without overlap.
     #[test]

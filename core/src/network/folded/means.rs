@@ -279,3 +279,6 @@ wide! {
         lanes.iter().sum::<f32>() + rest.sum::<f32>()
     }
 }
+
+#[cfg(test)]
+mod tests;

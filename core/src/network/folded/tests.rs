@@ -7,14 +7,14 @@ use crate::network::{
 };
 
 /// Side of the pictures: the smallest that every stride divides.
-const SIDE: usize = 32;
+pub const SIDE: usize = 32;
 
 /// A value of a graph: channels, side, and the numbers; the side of `[N, C]` is 1.
 #[derive(Clone)]
-struct Plane {
-    channels: usize,
-    side: usize,
-    values: Vec<f64>,
+pub struct Plane {
+    pub channels: usize,
+    pub side: usize,
+    pub values: Vec<f64>,
 }
 
 impl Plane {
@@ -58,7 +58,7 @@ fn evaluate(
 }
 
 /// Computes all values of `graph`, with the operations as their documentation defines them.
-fn all_values(
+pub fn all_values(
     graph: &Graph,
     tensors: &BTreeMap<String, NamedTensor>,
     inputs: &[Plane],
@@ -210,7 +210,7 @@ pub fn folded(config: &NetworkConfig) -> Folded {
 }
 
 /// A picture of noise.
-fn bytes() -> Plane {
+pub fn bytes() -> Plane {
     Plane::new(3, SIDE, |c, y, x| {
         let index = (c * SIDE + y) * SIDE + x;
         f64::from(((noise("picture", index) + 1.0) * 127.9).floor())
@@ -218,7 +218,7 @@ fn bytes() -> Plane {
 }
 
 /// The largest difference, as a share of the largest value or of 1.
-fn difference(ours: &Plane, reference: &Plane) -> f64 {
+pub fn difference(ours: &Plane, reference: &Plane) -> f64 {
     assert_eq!(ours.values.len(), reference.values.len());
     assert!(ours.values.iter().all(|value| value.is_finite()));
     let largest = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);
@@ -271,7 +271,7 @@ fn assert_folds(config: &NetworkConfig) -> Folded {
     folded
 }
 
-fn resnet(block: Block) -> NetworkConfig {
+pub fn resnet(block: Block) -> NetworkConfig {
     NetworkConfig::new(EncoderConfig::Resnet(ResnetConfig {
         blocks: [1, 1, 1, 1],
         block,
@@ -400,52 +400,4 @@ fn a_missing_tensor_is_named() {
     tensors.remove("classifier.layer2.0.bn1.running_mean");
     let error = Folded::new(&config, &InputConfig::default(), &tensors).expect_err("incomplete");
     assert!(error.to_string().contains("layer2.0.bn1.running_mean"));
-}
-
-/// What [`means`] computes with vectors, neighbouring pixels side by side, is what the loops here give; enlargements, which are
-/// only right on average there, have about the same mean.
-#[test]
-fn means_are_those_of_the_values() {
-    let mut concatenated = resnet(Block::Bottleneck);
-    concatenated.decoder = Some(DecoderConfig {
-        channels: 8,
-        ..DecoderConfig::default()
-    });
-    let mobilenet = EncoderConfig::MobilenetV2(MobilenetV2Config {
-        classes: 3,
-        ..MobilenetV2Config::default()
-    });
-    for config in [concatenated, NetworkConfig::new(mobilenet)] {
-        let folded = folded(&config);
-        let noise = bytes();
-        let pixels = (0..SIDE * SIDE).flat_map(|at| (0..3).map(move |c| c * SIDE * SIDE + at));
-        let picture = means::Field {
-            side: SIDE,
-            channels: 3,
-            values: pixels.map(|at| noise.values[at] as f32).collect(),
-        };
-        let found = means::fields(&folded, &picture);
-        let expected = all_values(&folded.graph, &folded.tensors, &[noise]);
-        let mut enlarged = false;
-        for ((layer, found), expected) in folded.graph.layers().iter().zip(found).zip(expected) {
-            enlarged |= matches!(layer.operation, Operation::UpsampleBilinear { .. });
-            assert_eq!(
-                (found.side, found.channels),
-                (expected.side, expected.channels)
-            );
-            if enlarged {
-                continue;
-            }
-            let area = found.side * found.side;
-            let planes =
-                (0..found.channels).flat_map(|c| (0..area).map(move |at| at * found.channels + c));
-            let turned = Plane {
-                values: planes.map(|at| f64::from(found.values[at])).collect(),
-                ..expected.clone()
-            };
-            let difference = difference(&turned, &expected);
-            assert!(difference < 1e-4, "{:?}: {difference}", layer.operation);
-        }
-        assert!(enlarged);
-    }
 }
