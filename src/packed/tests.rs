@@ -101,7 +101,7 @@ fn assert_packs(config: NetworkConfig) {
             assert!(mask.std(false).double_value(&[]) > 1e-3);
         }
     }
-    // Twice what rounding was seen to make.
+    // Twice what plain rounding of weights was seen to make.
     for (kind, bound) in [(Kind::BFloat16, 0.02), (Kind::Half, 0.003)] {
         let here = Packed::new(&folded, SIDE, kind, Device::Cpu).expect("complete");
         let rounding = Packed::with(&folded, SIDE, Arithmetic::rounding(kind), Device::Cpu);
