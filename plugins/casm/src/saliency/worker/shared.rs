@@ -136,11 +136,12 @@ impl Instance {
 /// open already.
 ///
 /// ```no_run
-/// # fn engine() -> Box<dyn casm_core::Engine> { unimplemented!() }
+/// # fn example(engine: Box<dyn casm_core::Engine>) -> Result<(), casm_core::Error> {
 /// # let header = casm_core::Checkpoint::built_in()?.header().clone();
-/// let shared = gstcasm::SharedEngine::register("mine", header, engine(), 4, std::time::Duration::ZERO)?;
+/// let shared = gstcasm::SharedEngine::register("mine", header, engine, 4, std::time::Duration::ZERO)?;
 /// // casmesaliency model-instance-id=mine
-/// # Ok::<(), casm_core::Error>(())
+/// # Ok(())
+/// # }
 /// ```
 pub struct SharedEngine {
     /// Until it is dropped.
