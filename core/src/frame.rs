@@ -191,15 +191,15 @@ impl<'a> FrameMut<'a> {
         }
     }
 
-    /// Row `y` of plane `index`, without its padding. Kept from the public, as is the whole plane:
-    /// nobody may replace a plane that was checked.
-    pub(crate) fn row_mut(&mut self, index: usize, y: usize) -> &mut [u8] {
-        let bytes = self
-            .format
-            .plane_size(index, self.width, self.height)
-            .row_bytes();
+    /// The row of plane `index` that pixel (`x`, `y`) is in, from that pixel on, without its padding; the pixel is the
+    /// first of those that share a sample. Kept from the public, as is the whole plane: nobody may replace a plane that
+    /// was checked.
+    pub(crate) fn row_from_mut(&mut self, index: usize, x: usize, y: usize) -> &mut [u8] {
+        let row_bytes = |width: u32| self.format.plane_size(index, width, 0).row_bytes();
+        let (start, end) = (row_bytes(x as u32), row_bytes(self.width));
+        let row = self.format.plane_size(index, 0, y as u32).rows as usize;
         let PlaneMut { data, stride } = &mut self.planes[index];
-        &mut data[y * *stride..][..bytes]
+        &mut data[row * *stride..][start..end]
     }
 }
 

@@ -29,7 +29,8 @@ struct Stretch {
 #[derive(Debug, Default)]
 struct Spread {
     row: Option<usize>,
-    levels: Vec<u8>,
+    /// In 16 bits, as they are mixed.
+    levels: Vec<u16>,
 }
 
 /// Columns that are computed at once; more than a stretch has are overwritten by the next.
@@ -129,7 +130,7 @@ impl Field {
         self.spread_row(1, second);
         let [upper, lower] = &self.spread;
         for ((level, &upper), &lower) in levels.iter_mut().zip(&upper.levels).zip(&lower.levels) {
-            *level = mix(upper, lower, weight);
+            *level = mix(upper, lower, weight) as u8;
         }
     }
 
@@ -143,6 +144,7 @@ impl Field {
         let mask = &self.mask[row * self.mask_width..][..self.mask_width];
         for stretch in &self.stretches {
             let (first, second) = (mask[stretch.first], mask[stretch.second]);
+            let (first, second) = (u16::from(first), u16::from(second));
             let mut begin = stretch.begin;
             while begin < stretch.end {
                 // Arrays of a fixed size become one vector; there are always so many, see `lay`.
@@ -151,9 +153,7 @@ impl Field {
                 let (Some(levels), Some(weights)) = (levels, weights) else {
                     return;
                 };
-                for (level, &weight) in levels.iter_mut().zip(weights) {
-                    *level = mix(first, second, weight);
-                }
+                *levels = weights.map(|weight| mix(first, second, weight));
                 begin += LANES;
             }
         }
@@ -175,10 +175,12 @@ impl Tap {
     }
 }
 
-/// `weight` / 256 of `second`, the rest of `first`. Fits 16 bits: 255 * 256 + 128.
+/// `weight` / 256 of the level `second`, the rest of `first`. Fits 16 bits: 255 * 256 + 128. What is taken twice, the
+/// first level's share, is taken off again by a difference that wraps.
 #[inline(always)]
-fn mix(first: u8, second: u8, weight: u16) -> u8 {
-    ((u16::from(first) * (256 - weight) + u16::from(second) * weight + 128) >> 8) as u8
+fn mix(first: u16, second: u16, weight: u16) -> u16 {
+    let difference = second.wrapping_sub(first).wrapping_mul(weight);
+    (first * 256 + 128).wrapping_add(difference) >> 8
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! A [`Localization`] drawn into the frame that it belongs to, in place, or beside it, to be laid over it later.
 //!
 //! A mode makes a row of levels, 0 to 255, for each row of the frame (`field`, `outline`); what a
-//! level does to a pixel is prepared once a frame in the frame's own colour space (`palette`); and
-//! `paint` applies it to the bytes of the format. Nothing is converted to RGB and back.
+//! level does to a pixel is prepared once a frame in the frame's own colour space (`palette`), as inks
+//! of each plane's bytes (`ink`); and `paint` mixes these into the rows. Nothing is converted to RGB and back.
 
 mod area;
 mod field;
+mod ink;
 mod outline;
 mod paint;
 mod palette;
@@ -23,6 +24,7 @@ use crate::mask::{Component, Mask};
 
 use area::Area;
 use field::Field;
+use ink::Inks;
 use outline::Contour;
 use paint::Canvas;
 use palette::Palette;
@@ -77,6 +79,8 @@ pub struct Overlay {
     /// Levels of two rows.
     levels: [Vec<u8>; 2],
     blocks: Vec<u8>,
+    /// Of each plane.
+    inks: Vec<Inks>,
 }
 
 impl Overlay {
@@ -107,10 +111,13 @@ impl Overlay {
         }
         let palette = Palette::new(frame.format(), frame.color(), style);
         let mut blocks = std::mem::take(&mut self.blocks);
-        let mut canvas = Canvas::new(frame, &palette, drawable, &mut blocks);
+        let mut inks = std::mem::take(&mut self.inks);
+        inks.clear();
+        inks.extend(Inks::of_planes(frame.format(), &palette));
+        let mut canvas = Canvas::new(frame, &inks, drawable, &mut blocks);
         let drawn = items(localization, style.mode)
             .try_for_each(|item| self.draw_item(&mut canvas, item, geometry));
-        self.blocks = blocks;
+        (self.blocks, self.inks) = (blocks, inks);
         drawn
     }
 

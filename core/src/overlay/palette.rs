@@ -4,18 +4,104 @@ use crate::frame::{ColorSpace, PixelFormat};
 
 use super::{OverlayMode, OverlayStyle};
 
-/// A colour and how much of it is mixed into a pixel.
-///
-/// The four places are the bytes of a packed RGB pixel in their order, or Y, U, V and nothing. Each holds the
-/// value in its lower byte and its share, 0 to 255, in the upper one, so that vectors get both at once.
-pub(super) type Ink = [u16; 4];
+/// Parts of a [`Curve`].
+pub(super) const PARTS: usize = 4;
 
-/// One [`Ink`] for every level.
+/// Levels at which the parts begin, and the last level.
+const KNOTS: [u8; PARTS + 1] = [0, 64, 128, 192, 255];
+
+/// A byte for every level: a line through the values at the [`KNOTS`], of which vectors compute many at once where they
+/// would look each up in a table one by one.
+///
+/// In 256ths, and modulo 2^16; the sum of all terms is rounded already.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Curve {
+    /// At level 0.
+    pub(super) start: u16,
+    /// What a level adds to the slope from each knot on.
+    pub(super) bends: [u16; PARTS],
+}
+
+impl Curve {
+    /// Through these values, within an eighth of a level before rounding.
+    fn through(values: [u8; PARTS + 1]) -> Curve {
+        let exact = values.map(|value| i32::from(value) * 256);
+        let (mut reached, mut slope) = (exact[0], 0);
+        let bends = std::array::from_fn(|part| {
+            let levels = i32::from(KNOTS[part + 1] - KNOTS[part]);
+            let former = slope;
+            slope = (exact[part + 1] - reached + levels / 2).div_euclid(levels);
+            reached += slope * levels;
+            (slope - former) as u16
+        });
+        Curve {
+            start: exact[0] as u16 + 128,
+            bends,
+        }
+    }
+
+    /// At a level.
+    pub(super) fn at(&self, level: u8) -> u8 {
+        self.at_over(over_knots(u16::from(level))) as u8
+    }
+
+    /// At a level that lies so far above the knots.
+    #[inline(always)]
+    pub(super) fn at_over(&self, over: [u16; PARTS]) -> u16 {
+        let mut sum = self.start;
+        for (bend, over) in self.bends.iter().zip(over) {
+            sum = sum.wrapping_add(bend.wrapping_mul(over));
+        }
+        sum >> 8
+    }
+}
+
+/// How much of the colour is mixed in, for every level: a line. In 256ths of 255ths, rounded already.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
+    start: u16,
+    range: u16,
+}
+
+impl Share {
+    /// From the first share to the last, which is not smaller; clipped to [0, 1].
+    fn between(first: f32, last: f32) -> Share {
+        let [first, last] = [first, last].map(|share| (share.clamp(0.0, 1.0) * 65280.0) as u16);
+        Share {
+            start: first + 128,
+            range: last.saturating_sub(first),
+        }
+    }
+
+    /// At a level of 0 to 255, in 255ths.
+    #[inline(always)]
+    pub(super) fn at(&self, level: u16) -> u16 {
+        // The upper half of a product is one instruction; 65535 times the level's part of 255.
+        let rise = ((u32::from(level * 257) * u32::from(self.range)) >> 16) as u16;
+        self.start.wrapping_add(rise) >> 8
+    }
+
+    /// Whether level 0 leaves pixels as they are.
+    pub(super) fn is_clear(&self) -> bool {
+        self.at(0) == 0
+    }
+}
+
+/// How far a level lies above each knot.
+#[inline(always)]
+pub(super) fn over_knots(level: u16) -> [u16; PARTS] {
+    std::array::from_fn(|part| level.saturating_sub(u16::from(KNOTS[part])))
+}
+
+/// A colour, and how much of it is mixed into a pixel, for every level.
+///
+/// The four places are the bytes of a packed RGB pixel in their order, or Y, U, V and nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Palette {
-    inks: [Ink; 256],
-    /// Whether level 0 leaves pixels as they are.
-    clear: bool,
+    values: [Curve; 4],
+    share: Share,
+    /// The places that have a value; the others stay as they are.
+    named: [bool; 4],
 }
 
 impl Palette {
@@ -31,9 +117,10 @@ impl Palette {
     /// The words of a [`super::Patch`], one for every level: that of a share of 0 is 0.
     pub(super) fn words(style: &OverlayStyle) -> [u32; 256] {
         let palette = Palette::new(PixelFormat::Argb, ColorSpace::default(), style);
-        palette.inks.map(|[_, red, green, blue]| {
-            let alpha = (red >> 8) as u8;
-            let word = u32::from_be_bytes([alpha, red as u8, green as u8, blue as u8]);
+        std::array::from_fn(|level| {
+            let [_, (red, alpha), (green, _), (blue, _)] =
+                std::array::from_fn(|place| palette.ink(place, level as u8));
+            let word = u32::from_be_bytes([alpha, red, green, blue]);
             if alpha == 0 { 0 } else { word }
         })
     }
@@ -58,35 +145,46 @@ impl Palette {
         })
     }
 
-    /// The ink of a level.
-    #[inline]
-    pub(super) fn ink(&self, level: u8) -> &Ink {
-        &self.inks[usize::from(level)]
+    /// Value and share, 0 to 255, of a place at a level.
+    pub(super) fn ink(&self, place: usize, level: u8) -> (u8, u8) {
+        let share = if self.named[place] {
+            self.share.at(level.into()) as u8
+        } else {
+            0
+        };
+        (self.values[place].at(level), share)
     }
 
-    /// Whether levels that are all 0 leave pixels as they are.
-    pub(super) fn is_clear(&self) -> bool {
-        self.clear
+    /// The values of all places.
+    pub(super) fn values(&self) -> &[Curve; 4] {
+        &self.values
     }
 
-    /// `ink` gives RGB and its share in [0, 1] for levels in [0, 1].
+    /// The share of those that have one.
+    pub(super) fn share(&self) -> Share {
+        self.share
+    }
+
+    /// `ink` gives RGB and its share in [0, 1] for levels in [0, 1]; shares lie on a line, and do not fall.
     fn of(format: PixelFormat, space: ColorSpace, ink: impl Fn(f32) -> ([u8; 3], f32)) -> Palette {
-        let mut inks = [[0; 4]; 256];
-        for (level, entry) in inks.iter_mut().enumerate() {
-            let (rgb, share) = ink(level as f32 / 255.0);
-            let share = (share.clamp(0.0, 1.0) * 255.0).round() as u8;
-            let share = u16::from(share) << 8;
-            let (values, places) = match format.packed_rgb() {
-                Some(packed) => (rgb, packed.offsets),
-                None => (space.yuv_from_rgb(rgb), [0, 1, 2]),
-            };
-            // The places that are not named, alpha or nothing, keep a share of 0.
-            for (value, place) in values.into_iter().zip(places) {
-                entry[place] = share | u16::from(value);
+        let places = format.packed_rgb().map(|packed| packed.offsets);
+        let colors = KNOTS.map(|level| {
+            let (rgb, _) = ink(f32::from(level) / 255.0);
+            match places {
+                Some(_) => rgb,
+                None => space.yuv_from_rgb(rgb),
             }
+        });
+        let (mut values, mut named) = ([Curve::default(); 4], [false; 4]);
+        for (index, place) in places.unwrap_or([0, 1, 2]).into_iter().enumerate() {
+            values[place] = Curve::through(colors.map(|color| color[index]));
+            named[place] = true;
         }
-        let clear = inks[0].iter().all(|place| place >> 8 == 0);
-        Palette { inks, clear }
+        Palette {
+            values,
+            share: Share::between(ink(0.0).1, ink(1.0).1),
+            named,
+        }
     }
 }
 
@@ -131,20 +229,73 @@ mod tests {
     #[test]
     fn a_tint_has_its_bytes_in_the_order_of_the_format_and_leaves_alpha() {
         let palette = Palette::tint(PixelFormat::Abgr, ColorSpace::default(), [9, 99, 200], 1.0);
-        assert_eq!(
-            palette.ink(255),
-            &[0, 0xff00 | 200, 0xff00 | 99, 0xff00 | 9]
-        );
-        assert_eq!(palette.ink(0).map(|place| place >> 8), [0; 4]);
-        assert!(palette.is_clear());
-        assert!(!Palette::heat(PixelFormat::Nv12, ColorSpace::default(), 0.5).is_clear());
+        let inks = |level| std::array::from_fn(|place| palette.ink(place, level));
+        assert_eq!(inks(255), [(0, 0), (200, 255), (99, 255), (9, 255)]);
+        assert_eq!(inks(0).map(|(_, share)| share), [0; 4]);
+        assert!(palette.share().is_clear());
+        let heat = Palette::heat(PixelFormat::Nv12, ColorSpace::default(), 0.5);
+        assert!(!heat.share().is_clear());
     }
 
     #[test]
     fn opacity_out_of_range_is_clipped_and_nan_draws_nothing() {
         for (opacity, expected) in [(-1.0, 0), (7.0, 255), (f32::NAN, 0)] {
             let palette = Palette::tint(PixelFormat::Rgb, ColorSpace::default(), [1; 3], opacity);
-            assert_eq!(palette.ink(255)[0] >> 8, expected, "opacity {opacity}");
+            assert_eq!(palette.ink(0, 255).1, expected, "opacity {opacity}");
+        }
+    }
+
+    /// The exact colour and share, in the frame's colour space: two levels more or less, because knots lie at whole
+    /// levels, and their values and those of the exact colour have each been rounded.
+    #[test]
+    fn curves_are_what_they_stand_for_at_every_level() {
+        let space = ColorSpace::default();
+        for opacity in [0.3, 0.6, 1.0] {
+            let rgb = Palette::heat(PixelFormat::Rgb, space, opacity);
+            let yuv = Palette::heat(PixelFormat::Nv12, space, opacity);
+            for level in 0..=255 {
+                let color = heat_color(f32::from(level) / 255.0);
+                let share = opacity * (0.4 + 0.6 * f32::from(level) / 255.0) * 255.0;
+                for (palette, color) in [(&rgb, color), (&yuv, space.yuv_from_rgb(color))] {
+                    for (place, color) in color.into_iter().enumerate() {
+                        let (value, found) = palette.ink(place, level);
+                        assert!(value.abs_diff(color) <= 2, "{level} {value} {color}");
+                        let off = (f32::from(found) - share).abs();
+                        assert!(off <= 1.0, "{level} {found} {share}");
+                    }
+                }
+            }
+        }
+        // What is linear is exact: a grey's levels, and a tint's share at full opacity.
+        let grey = Palette::grey(PixelFormat::Rgb, space, 1.0);
+        let tint = Palette::tint(PixelFormat::Rgb, space, [7; 3], 1.0);
+        for level in 0..=255 {
+            assert_eq!(grey.ink(1, level), (level, 255));
+            assert_eq!(tint.ink(1, level), (7, level));
+        }
+    }
+
+    #[test]
+    fn steep_curves_stay_within_bytes() {
+        for values in [
+            [0, 255, 0, 255, 0],
+            [255, 0, 255, 0, 255],
+            [255; 5],
+            [0; 5],
+            [0, 0, 0, 0, 255],
+            [255, 254, 1, 0, 0],
+        ] {
+            let curve = Curve::through(values);
+            for (knot, value) in KNOTS.into_iter().zip(values) {
+                assert_eq!(curve.at(knot), value, "{values:?} at {knot}");
+            }
+            for part in 0..PARTS {
+                let (from, to) = (values[part], values[part + 1]);
+                let range = from.min(to)..=from.max(to);
+                for level in KNOTS[part]..=KNOTS[part + 1] {
+                    assert!(range.contains(&curve.at(level)), "{values:?} at {level}");
+                }
+            }
         }
     }
 }
