@@ -49,7 +49,8 @@ enum Pictures<'a> {
 /// A convolution's or linear layer's.
 struct Weights {
     weight: Tensor,
-    /// In f32: one that is rounded is wrong in the same way in every pixel.
+    /// In f32: one that is rounded is wrong in the same way in every pixel. Only fused sums take none but one of the weight's
+    /// kind, which [`Folded::for_bf16`] has made one that loses nothing by it.
     bias: Tensor,
 }
 
@@ -111,7 +112,13 @@ impl Packed {
                     let mean = Tensor::f_from_slice(mean).and_then(|mean| mean.f_to_device(device));
                     Constants::Mean(mean.map_err(torch_error)?)
                 }
-                (_, Some(layer)) => Constants::Weights(packed.weights(folded, layer, &sides)?),
+                (_, Some(layer)) => {
+                    let bias = match arithmetic.functions.is_some() && step.inputs.len() > 1 {
+                        true => packed.kind_of(layer),
+                        false => Kind::Float,
+                    };
+                    Constants::Weights(packed.weights(folded, layer, bias, &sides)?)
+                }
                 (_, None) => Constants::None,
             };
             packed.steps.push((step, constants));
@@ -137,7 +144,13 @@ impl Packed {
         self.compute(Pictures::Tensor(pictures))
     }
 
-    fn weights(&self, folded: &Folded, layer: usize, sides: &[usize]) -> Result<Weights> {
+    fn weights(
+        &self,
+        folded: &Folded,
+        layer: usize,
+        bias_kind: Kind,
+        sides: &[usize],
+    ) -> Result<Weights> {
         let [weight, bias] = folded.layer_values(layer)[..] else {
             return Err(missing("a weight"));
         };
@@ -166,7 +179,7 @@ impl Packed {
             };
             Ok(Weights {
                 weight,
-                bias: tensor(&bias.values)?,
+                bias: tensor(&bias.values)?.f_to_kind(bias_kind)?,
             })
         };
         pack().map_err(torch_error)

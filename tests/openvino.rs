@@ -356,3 +356,19 @@ fn info_says_which_engines_there_are_and_which_is_taken() {
     );
     assert!(said.contains("libcasm.so"), "{said}");
 }
+
+/// A program that PATH found is told its name alone.
+#[test]
+fn libraries_beside_the_program_are_found_through_path() {
+    let program = casm_tests::program("casm");
+    let folder = program.parent().expect("it lies in a folder");
+    let shell = Command::new("sh")
+        .args(["-c", "casm info --engines"])
+        .env("PATH", format!("{}:/usr/bin:/bin", folder.display()))
+        .env_remove("CASM_ENGINE_DIR")
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&shell.stdout);
+    let library = folder.join("libcasm.so");
+    assert!(said.contains(&*library.to_string_lossy()), "{said}");
+}

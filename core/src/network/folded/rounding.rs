@@ -6,6 +6,8 @@
 //! means ([`super::means`]), is taken off the bias. The latter: M. Nagel et al., *Data-Free Quantization Through Weight Equalization and
 //! Bias Correction*, 2019, section 4.2; here without the batch norms' statistics, which a folded network has not.
 
+mod lost;
+
 use super::Folded;
 use super::means::channel_means;
 use crate::network::{Graph, Operation};
@@ -45,20 +47,22 @@ pub fn values_in_f32(graph: &Graph) -> Vec<bool> {
 
 impl Folded {
     /// The same network for convolutions and linear layers in bf16, those for which `in_bf16` is true of the layer's position: with weights
-    /// that bf16 can hold, and biases, which stay in f32, that make up for it.
+    /// that bf16 can hold, and biases that make up for it. These stay in f32 but where the result is added to something: there libtorch takes a
+    /// bias in bf16 only, and what that lacks is made up for behind ([`lost`]).
     pub fn for_bf16(mut self, in_bf16: impl Fn(usize) -> bool) -> Folded {
         let means = channel_means(&self);
+        let summed = summed(&self.graph);
+        let mut lost: Vec<Vec<f64>> = Vec::new();
         for index in 0..self.graph.layers().len() {
             let layer = &self.graph.layers()[index];
+            lost.push(lost::passed_on(layer, &self.graph, &lost));
             let (window, groups) = match &layer.operation {
                 Operation::Conv2d(conv) => (conv.kernel * conv.kernel, conv.groups),
                 Operation::Linear { .. } => (1, 1),
                 _ => continue,
             };
-            if !in_bf16(index) {
-                continue;
-            }
-            let means = &means[layer.inputs[0].index()];
+            let input = layer.inputs[0].index();
+            let (means, lacking) = (&means[input], &lost[input]);
             let channels = layer.channels;
             let parameters = self.graph.layer_parameters(index);
             let [weight, bias] = &parameters[..] else {
@@ -71,23 +75,47 @@ impl Folded {
             let mut errors = vec![0.0; channels];
             for (at, kernel) in weight.values.chunks_exact_mut(window).enumerate() {
                 let (output, input) = (at / inputs, at % inputs);
-                let group = output / (channels / groups);
-                errors[output] += f64::from(means[group * inputs + input]) * round(kernel);
+                let input = output / (channels / groups) * inputs + input;
+                if in_bf16(index) {
+                    errors[output] += f64::from(means[input]) * round(kernel);
+                }
+                if let Some(lacking) = lacking.get(input) {
+                    errors[output] -= lacking * kernel.iter().copied().map(f64::from).sum::<f64>();
+                }
             }
-            if let Some(bias) = self.tensors.get_mut(&bias.name) {
+            let Some(bias) = self.tensors.get_mut(&bias.name) else {
+                continue;
+            };
+            for (bias, error) in bias.values.iter_mut().zip(errors) {
                 // A network that overflows on these pictures may be fine on others.
-                let known = errors
-                    .into_iter()
-                    .enumerate()
-                    .filter(|(_, error)| error.is_finite());
-                for (at, error) in known {
-                    let bias = &mut bias.values[at];
+                if error.is_finite() {
                     *bias = (f64::from(*bias) - error) as f32;
                 }
+            }
+            if summed[index] && in_bf16(index) {
+                lost[index] = lost::rounded(&mut bias.values);
             }
         }
         self
     }
+}
+
+/// Of each layer, whether it is a convolution whose result is added to something and read by nothing else.
+fn summed(graph: &Graph) -> Vec<bool> {
+    let layers = graph.layers();
+    let mut readers: Vec<Vec<&Operation>> = vec![Vec::new(); layers.len()];
+    for layer in layers {
+        for input in &layer.inputs {
+            readers[input.index()].push(&layer.operation);
+        }
+    }
+    let pairs = layers.iter().zip(&readers);
+    pairs
+        .map(|(layer, readers)| {
+            matches!(layer.operation, Operation::Conv2d(_))
+                && matches!(readers[..], [Operation::Add])
+        })
+        .collect()
 }
 
 /// Rounds the weights of a window so that their sum is kept as well as may be; by how much it has grown.
