@@ -175,8 +175,8 @@ impl Engine for OpenVinoEngine {
     }
 }
 
-/// The layers before which nothing is in bf16. Behind that OpenVINO keeps in f32 what it thinks fit: the end, from the
-/// decoder's last convolution on; its rounding of the levels before is not seen in the masks.
+/// The layers before which nothing is in bf16. The levels behind the encoder OpenVINO computes in bf16 and the last convolution's
+/// result in f32: all of the end in f32 was no nearer (the masks' mean difference 0.00267 instead of 0.00268 on eight pictures).
 fn begins_in_f32(graph: &Graph) -> Vec<bool> {
     let mut begins: Vec<bool> = Vec::new();
     for (layer, wide) in graph.layers().iter().zip(values_in_f32(graph)) {
