@@ -48,7 +48,7 @@ pub fn values_in_f32(graph: &Graph) -> Vec<bool> {
 impl Folded {
     /// The same network for convolutions and linear layers in bf16, those for which `in_bf16` is true of the layer's position: with weights
     /// that bf16 can hold, and biases that make up for it. These stay in f32 but where the result is added to something: there libtorch takes a
-    /// bias in bf16 only, and what that lacks is made up for behind ([`lost`]).
+    /// bias in bf16 only, and what that lacks is made up for behind (`rounding/lost.rs`).
     pub fn for_bf16(mut self, in_bf16: impl Fn(usize) -> bool) -> Folded {
         let means = channel_means(&self);
         let summed = summed(&self.graph);
