@@ -49,8 +49,8 @@ enum Pictures<'a> {
 /// A convolution's or linear layer's.
 struct Weights {
     weight: Tensor,
-    /// In f32: one that is rounded is wrong in the same way in every pixel. Only fused sums take none but one of the weight's
-    /// kind, which [`Folded::for_bf16`] has made one that loses nothing by it.
+    /// In f32: one that is rounded is wrong in the same way in every pixel. Fused sums take none but one of the weight's
+    /// kind; what it loses is made up for behind it, if no activation comes first ([`Folded::for_bf16`]).
     bias: Tensor,
 }
 
@@ -86,12 +86,18 @@ impl Packed {
             Kind::Float => vec![true; graph.layers().len()],
             _ => values_in_f32(graph),
         };
+        let plan = steps(graph, &wide);
+        let mut summed = vec![false; graph.layers().len()];
+        for step in plan.iter().filter(|step| step.inputs.len() > 1) {
+            if let Work::Convolution { layer, .. } = step.work {
+                summed[layer] = arithmetic.functions.is_some();
+            }
+        }
         let rounded = (arithmetic.kind == Kind::BFloat16).then(|| {
             let folded = folded.clone();
-            folded.for_bf16(|layer| !wide[layer])
+            folded.for_bf16(|layer| !wide[layer], |layer| summed[layer])
         });
         let folded = rounded.as_ref().unwrap_or(folded);
-        let plan = steps(graph, &wide);
         let mut packed = Packed {
             steps: Vec::new(),
             outputs: graph.outputs().iter().map(|value| value.index()).collect(),
@@ -113,7 +119,7 @@ impl Packed {
                     Constants::Mean(mean.map_err(torch_error)?)
                 }
                 (_, Some(layer)) => {
-                    let bias = match arithmetic.functions.is_some() && step.inputs.len() > 1 {
+                    let bias = match summed[layer] {
                         true => packed.kind_of(layer),
                         false => Kind::Float,
                     };

@@ -362,6 +362,7 @@ fn info_says_which_engines_there_are_and_which_is_taken() {
 fn libraries_beside_the_program_are_found_through_path() {
     let program = casm_tests::program("casm");
     let folder = program.parent().expect("it lies in a folder");
+    let folder = folder.canonicalize().expect("it is there");
     let shell = Command::new("sh")
         .args(["-c", "casm info --engines"])
         .env("PATH", format!("{}:/usr/bin:/bin", folder.display()))

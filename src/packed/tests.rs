@@ -124,6 +124,7 @@ fn assert_packs(config: NetworkConfig) {
             formats.len()
         );
         // libtorch takes no other biases along with a sum.
+        let mut sums = 0;
         for (step, constants) in &rounding.steps {
             if let (Work::Convolution { layer, .. }, Constants::Weights(weights)) =
                 (&step.work, constants)
@@ -131,8 +132,10 @@ fn assert_packs(config: NetworkConfig) {
             {
                 let bias = weights.bias.to_kind(kind).to_kind(Kind::Float);
                 assert_eq!(largest(&bias, &weights.bias), 0.0, "{:?}", step.work);
+                sums += 1;
             }
         }
+        assert!(sums > 0 || kind != Kind::BFloat16);
         for (packed, name) in [(here, "here"), (rounding, "f32"), (on_gpus, "ordinary")] {
             for _ in 0..2 {
                 let outputs = packed.run(2, &pixels).expect("runs");

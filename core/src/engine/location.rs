@@ -17,11 +17,10 @@ pub fn own_folder() -> Option<PathBuf> {
         }
         CStr::from_ptr(info.dli_fname)
     };
-    let name = Path::new(OsStr::from_bytes(name.to_bytes()));
     // A program bears the name that it was started by, which for one of PATH says nothing of its place.
-    let file = match name.parent() {
-        Some(folder) if folder.as_os_str().is_empty() => std::env::current_exe().ok()?,
-        _ => name.to_owned(),
+    let file = match name.to_bytes().contains(&b'/') {
+        true => Path::new(OsStr::from_bytes(name.to_bytes())).to_owned(),
+        false => std::env::current_exe().ok()?,
     };
     let file = file.canonicalize().ok()?;
     file.parent().map(Path::to_owned)

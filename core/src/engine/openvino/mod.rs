@@ -18,7 +18,7 @@ use super::machine::{cpu_has_bf16, cpu_sums_bytes, has_nvidia_driver};
 use super::{Device, Engine, EngineDescription, EngineOptions, Output, Precision};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::network::{Folded, Graph, values_in_f32};
+use crate::network::{Folded, Graph, values_in_f32, without_activation};
 
 const NAME: &str = "openvino";
 /// Batch sizes that stay compiled: one for a stream, or two for a long run and its last batch.
@@ -110,7 +110,9 @@ impl OpenVinoEngine {
         // Elsewhere it computes in f32, and says so; int8 leaves the rest as it is.
         if options.precision == Precision::Bf16 && cpu_has_bf16() {
             wide = begins_in_f32(&folded.graph);
-            folded = folded.for_bf16(|layer| !wide[layer]);
+            // It makes every bias bf16 whose result is.
+            let made_up_for = without_activation(&folded.graph);
+            folded = folded.for_bf16(|layer| !wide[layer], |layer| made_up_for[layer]);
         }
         let whole = quantization.map(|quantization| (quantization, largest_weight()));
         let mut ir = Ir::new(&folded, size, whole, |layer| wide[layer]);

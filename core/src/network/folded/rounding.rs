@@ -47,22 +47,27 @@ pub fn values_in_f32(graph: &Graph) -> Vec<bool> {
 
 impl Folded {
     /// The same network for convolutions and linear layers in bf16, those for which `in_bf16` is true of the layer's position: with weights
-    /// that bf16 can hold, and biases that make up for it. These stay in f32 but where the result is added to something: there libtorch takes a
-    /// bias in bf16 only, and what that lacks is made up for behind (`rounding/lost.rs`).
-    pub fn for_bf16(mut self, in_bf16: impl Fn(usize) -> bool) -> Folded {
+    /// that bf16 can hold, and biases that make up for it.
+    ///
+    /// Biases stay in f32 but for those of which `bias_in_bf16` is true as well. What these lose is made up for behind, as far as
+    /// no activation comes first (`rounding/lost.rs`).
+    pub fn for_bf16(
+        mut self,
+        in_bf16: impl Fn(usize) -> bool,
+        bias_in_bf16: impl Fn(usize) -> bool,
+    ) -> Folded {
         let means = channel_means(&self);
-        let summed = summed(&self.graph);
-        let mut lost: Vec<Vec<f64>> = Vec::new();
+        let mut lacks: Vec<Vec<f64>> = Vec::new();
         for index in 0..self.graph.layers().len() {
             let layer = &self.graph.layers()[index];
-            lost.push(lost::passed_on(layer, &self.graph, &lost));
+            lacks.push(lost::passed_on(layer, &self.graph, &lacks));
             let (window, groups) = match &layer.operation {
                 Operation::Conv2d(conv) => (conv.kernel * conv.kernel, conv.groups),
                 Operation::Linear { .. } => (1, 1),
                 _ => continue,
             };
-            let input = layer.inputs[0].index();
-            let (means, lacking) = (&means[input], &lost[input]);
+            let read = layer.inputs[0].index();
+            let (means, lacking) = (&means[read], &lacks[read]);
             let channels = layer.channels;
             let parameters = self.graph.layer_parameters(index);
             let [weight, bias] = &parameters[..] else {
@@ -74,12 +79,14 @@ impl Folded {
             let inputs = means.len() / groups;
             let mut errors = vec![0.0; channels];
             for (at, kernel) in weight.values.chunks_exact_mut(window).enumerate() {
-                let (output, input) = (at / inputs, at % inputs);
-                let input = output / (channels / groups) * inputs + input;
+                let (output, within) = (at / inputs, at % inputs);
+                let channel = output / (channels / groups) * inputs + within;
                 if in_bf16(index) {
-                    errors[output] += f64::from(means[input]) * round(kernel);
+                    let error = f64::from(means[channel]) * round(kernel);
+                    // A network that overflows on these pictures may be fine on others.
+                    errors[output] += if error.is_finite() { error } else { 0.0 };
                 }
-                if let Some(lacking) = lacking.get(input) {
+                if let Some(lacking) = lacking.get(channel) {
                     errors[output] -= lacking * kernel.iter().copied().map(f64::from).sum::<f64>();
                 }
             }
@@ -87,35 +94,32 @@ impl Folded {
                 continue;
             };
             for (bias, error) in bias.values.iter_mut().zip(errors) {
-                // A network that overflows on these pictures may be fine on others.
-                if error.is_finite() {
-                    *bias = (f64::from(*bias) - error) as f32;
-                }
+                *bias = (f64::from(*bias) - error) as f32;
             }
-            if summed[index] && in_bf16(index) {
-                lost[index] = lost::rounded(&mut bias.values);
+            if in_bf16(index) && bias_in_bf16(index) {
+                lacks[index] = lost::round_biases(&mut bias.values);
             }
         }
         self
     }
 }
 
-/// Of each layer, whether it is a convolution whose result is added to something and read by nothing else.
-fn summed(graph: &Graph) -> Vec<bool> {
-    let layers = graph.layers();
-    let mut readers: Vec<Vec<&Operation>> = vec![Vec::new(); layers.len()];
-    for layer in layers {
-        for input in &layer.inputs {
-            readers[input.index()].push(&layer.operation);
+/// Of each layer, whether it is a convolution whose result no activation reads.
+pub fn without_activation(graph: &Graph) -> Vec<bool> {
+    let layers = graph.layers().iter();
+    let mut without: Vec<bool> = layers
+        .map(|layer| matches!(layer.operation, Operation::Conv2d(_)))
+        .collect();
+    for layer in graph.layers() {
+        if let Operation::Relu | Operation::Relu6 | Operation::Sigmoid = layer.operation {
+            without[layer.inputs[0].index()] = false;
         }
     }
-    let pairs = layers.iter().zip(&readers);
-    pairs
-        .map(|(layer, readers)| {
-            matches!(layer.operation, Operation::Conv2d(_))
-                && matches!(readers[..], [Operation::Add])
-        })
-        .collect()
+    // Nobody behind an output makes up for anything.
+    for output in graph.outputs() {
+        without[output.index()] = false;
+    }
+    without
 }
 
 /// Rounds the weights of a window so that their sum is kept as well as may be; by how much it has grown.

@@ -96,7 +96,7 @@ fn few_channels_and_the_first_block_stay_in_f32() {
 fn outputs_stay_nearer_than_with_plain_rounding() {
     let exact = Folded::from_checkpoint(&Checkpoint::built_in().expect("valid")).expect("valid");
     let kept = values_in_f32(&exact.graph);
-    let ours = exact.clone().for_bf16(|index| !kept[index]);
+    let ours = exact.clone().for_bf16(|index| !kept[index], |_| false);
     let mut plain = exact.clone();
     for (index, kept) in kept.iter().enumerate() {
         let Some(weight) = exact.layer_values(index).first().copied() else {
@@ -134,37 +134,41 @@ fn outputs_stay_nearer_than_with_plain_rounding() {
     assert!(ours < 0.5 * plain, "{ours} instead of {plain}");
 }
 
-/// The built-in model with weights that bf16 can hold: what biases of sums lose is all that changes. Behind MobileNetV2's
-/// sums are windows of one pixel, other sums and the decoder's last convolutions, so that nothing is lost for good.
+/// The built-in model with weights that bf16 can hold: what biases lose is all that changes. Behind the ends of MobileNetV2's blocks are
+/// windows of one pixel and sums alone, so that nothing is lost for good.
 #[test]
-fn what_biases_of_sums_lose_is_made_up_for_behind() {
+fn what_biases_lose_is_made_up_for_behind() {
     let exact = Folded::from_checkpoint(&Checkpoint::built_in().expect("valid")).expect("valid");
     let kept = values_in_f32(&exact.graph);
-    let rounded = exact.clone().for_bf16(|index| !kept[index]);
-    let summed = summed(&exact.graph);
-    // Of MobileNetV2's seventeen blocks ten have a shortcut.
-    let count = |wide: bool| {
-        (0..kept.len())
-            .filter(|&at| summed[at] && kept[at] == wide)
-            .count()
-    };
-    assert_eq!(count(false), 10);
+    let linear = without_activation(&exact.graph);
+    let rounded = exact
+        .clone()
+        .for_bf16(|index| !kept[index], |index| linear[index]);
+    // Of MobileNetV2's seventeen blocks the first is in f32.
+    let count = (0..kept.len())
+        .filter(|&at| linear[at] && !kept[at])
+        .count();
+    assert_eq!(count, 16);
     // There is nothing left to round.
-    let again = rounded.clone().for_bf16(|index| !kept[index]);
+    let again = rounded
+        .clone()
+        .for_bf16(|index| !kept[index], |index| linear[index]);
     let mut spoilt = rounded.clone();
-    for index in (0..kept.len()).filter(|&index| summed[index] && !kept[index]) {
+    for index in (0..kept.len()).filter(|&index| linear[index] && !kept[index]) {
         let name = rounded.layer_values(index)[1].name.clone();
         for bias in &rounded.tensors[&name].values {
             assert_eq!(*bias, nearest(*bias));
         }
-        // By less than to the next number.
+        // Not to a number of bf16.
         let biases = &mut spoilt.tensors.get_mut(&name).expect("it is there").values;
         for (at, bias) in biases.iter_mut().enumerate() {
             let share = if at % 2 == 0 { 0.3 } else { -0.4 };
             *bias += bias.abs().max(0.01) * share / 128.0;
         }
     }
-    let mended = spoilt.clone().for_bf16(|index| !kept[index]);
+    let mended = spoilt
+        .clone()
+        .for_bf16(|index| !kept[index], |index| linear[index]);
     let picture = picture(PICTURES);
     let outputs = |folded: &Folded| {
         let outputs = folded.graph.outputs();
@@ -184,5 +188,9 @@ fn what_biases_of_sums_lose_is_made_up_for_behind() {
     let left = apart(&outputs(&mended), &plain);
     println!("{left:?} of {seen:?}");
     assert!(seen[0] > 1e-5 && seen[1] > 1e-2, "{seen:?}");
-    assert!(left[0] < 1e-6 && left[1] < 1e-4, "{left:?}");
+    // f32's own precision: a hundredth is left.
+    assert!(
+        left[0] < 0.01 * seen[0] && left[1] < 0.01 * seen[1],
+        "{left:?}"
+    );
 }
