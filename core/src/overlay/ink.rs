@@ -1,278 +1,173 @@
 //! What levels mix into the bytes of a row.
+//!
+//! In whole numbers of 16 bits, so that the plain and the AVX2 version give the same bytes.
 
-use super::palette::{Curve, Palette, Share, over_knots};
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod plain;
+
+use super::curve::{Curve, Share};
+use super::palette::Palette;
 use crate::frame::PixelFormat;
-
-/// Levels that are mixed together: vectors of bytes, and of packed pixels as many as the first cache holds with ease.
-const BLOCK: usize = 32;
-const PACKED_BLOCK: usize = 256;
-
-/// The ink of one level in a packed pixel: each place has the value in its lower byte and its share, 0 to 255, in the
-/// upper one, so that vectors get both at once.
-type PackedInk = [u16; 4];
+#[cfg(target_arch = "x86_64")]
+use crate::vector::Avx2;
+use plain::Plain;
 
 /// What levels mix into the bytes of a plane's rows.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // One to three of them, in memory that is used again.
 pub(super) enum Inks {
-    /// Into one byte a level.
-    Single([Curve; 1], Share),
-    /// Into two.
-    Double([Curve; 2], Share),
-    /// Into `Y0 U Y1 V` for each two levels, U and V getting the mean of both.
-    Pairs([Curve; 4], Share),
-    /// Into three bytes a level.
-    Triple([Curve; 3], Share),
-    /// Into four, of which a table gives all with one load: faster than a curve for each.
-    Quad([PackedInk; 256], Share),
+    /// On any machine.
+    Plain(Plain),
+    /// Only made where the CPU has these vectors.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2, Pattern, Lines),
+}
+
+/// Which bytes of a row belong to which level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pattern {
+    /// So many a level, 1 to 4.
+    Bytes(usize),
+    /// `Y0 U Y1 V` for each two levels, U and V getting the mean of both.
+    Pairs,
+}
+
+/// Of the bytes that a pixel or a pair of pixels has, in their order, what they become.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lines {
+    curves: [Curve; 4],
+    /// The bytes that are mixed; the others stay.
+    named: [bool; 4],
+    share: Share,
 }
 
 impl Inks {
     /// Those of every plane of a format.
     pub(super) fn of_planes(format: PixelFormat, palette: &Palette) -> impl Iterator<Item = Inks> {
-        let share = palette.share();
-        // Or the three bytes of a pixel.
-        let [y, u, v, _] = *palette.values();
-        let planes = match format {
-            PixelFormat::Gray8 => [Some(Inks::Single([y], share)), None, None],
-            PixelFormat::Nv12 => [
-                Some(Inks::Single([y], share)),
-                Some(Inks::Double([u, v], share)),
-                None,
-            ],
-            PixelFormat::I420 => [y, u, v].map(|curve| Some(Inks::Single([curve], share))),
-            PixelFormat::Yuy2 => [Some(Inks::Pairs([y, u, y, v], share)), None, None],
-            PixelFormat::Rgb | PixelFormat::Bgr => {
-                [Some(Inks::Triple([y, u, v], share)), None, None]
-            }
-            _ => [Some(Inks::Quad(packed(palette), share)), None, None],
-        };
-        planes.into_iter().flatten()
+        lines_of_planes(format, palette).map(|(pattern, lines)| Inks::new(pattern, &lines))
     }
 
-    /// Mixes the inks of `levels` into the bytes of their pixels at the beginning of `row`. Of an odd row of pairs the
-    /// last Y1 is padding and stays.
-    #[inline(always)]
+    fn new(pattern: Pattern, lines: &Lines) -> Inks {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx2) = Avx2::new() {
+            return Inks::Avx2(avx2, pattern, *lines);
+        }
+        Inks::Plain(Plain::new(pattern, lines))
+    }
+
+    /// Mixes the inks of `levels` into the bytes of their pixels at the beginning of `row`, as far as that goes. Of an odd row
+    /// of pairs the last Y1 is padding and stays.
     pub(super) fn mix(&self, row: &mut [u8], levels: &[u8]) {
         match self {
-            Inks::Single(curves, share) => {
-                Curves(curves, share).mix_row(row.as_chunks_mut::<1>().0, levels);
-            }
-            Inks::Double(curves, share) => {
-                Curves(curves, share).mix_row(row.as_chunks_mut::<2>().0, levels);
-            }
-            Inks::Pairs(curves, share) => Curves(curves, share).mix_pairs(row, levels),
-            Inks::Triple(curves, share) => {
-                Curves(curves, share).mix_row(row.as_chunks_mut::<3>().0, levels);
-            }
-            Inks::Quad(table, share) => mix_quad(row, levels, table, share),
+            Inks::Plain(plain) => plain.mix(row, levels),
+            #[cfg(target_arch = "x86_64")]
+            Inks::Avx2(avx2, pattern, lines) => avx2.mix(lines, *pattern, row, levels),
         }
     }
 }
 
-/// The table of a packed format.
-fn packed(palette: &Palette) -> [PackedInk; 256] {
-    let ink = |level: usize| {
-        std::array::from_fn(|place| {
-            let (value, share) = palette.ink(place, level as u8);
-            u16::from_le_bytes([value, share])
-        })
+fn lines_of_planes(
+    format: PixelFormat,
+    palette: &Palette,
+) -> impl Iterator<Item = (Pattern, Lines)> {
+    let values = *palette.values();
+    let [y, u, v, _] = values;
+    let planes = match format {
+        PixelFormat::Gray8 => [Some((Pattern::Bytes(1), [y; 4])), None, None],
+        PixelFormat::Nv12 => [
+            Some((Pattern::Bytes(1), [y; 4])),
+            Some((Pattern::Bytes(2), [u, v, u, v])),
+            None,
+        ],
+        PixelFormat::I420 => [y, u, v].map(|curve| Some((Pattern::Bytes(1), [curve; 4]))),
+        PixelFormat::Yuy2 => [Some((Pattern::Pairs, [y, u, y, v])), None, None],
+        // The bytes of a pixel instead.
+        PixelFormat::Rgb | PixelFormat::Bgr => [Some((Pattern::Bytes(3), values)), None, None],
+        _ => [Some((Pattern::Bytes(4), values)), None, None],
     };
-    std::array::from_fn(ink)
-}
-
-/// Mixes inks into [`BLOCK`] pixels `P` by their levels `L`. Not a closure: those are not always compiled into their
-/// caller, and then lack its vectors.
-trait MixBlock<P: Copy + Default, L: Copy + Default> {
-    fn mix(&self, pixels: &mut [P; BLOCK], levels: &[L; BLOCK]);
-
-    /// All of a row, of which the last pixels are mixed in a copy: only of arrays of a fixed size vectors are made.
-    #[inline(always)]
-    fn mix_row(&self, pixels: &mut [P], levels: &[L]) {
-        let count = pixels.len().min(levels.len());
-        let (pixels, last_pixels) = pixels[..count].as_chunks_mut();
-        let (levels, last_levels) = levels[..count].as_chunks();
-        for (pixels, levels) in pixels.iter_mut().zip(levels) {
-            self.mix(pixels, levels);
-        }
-        let last = last_pixels.len();
-        if last > 0 {
-            let (mut pixels, mut levels) = ([P::default(); BLOCK], [L::default(); BLOCK]);
-            pixels[..last].copy_from_slice(last_pixels);
-            levels[..last].copy_from_slice(last_levels);
-            self.mix(&mut pixels, &levels);
-            last_pixels.copy_from_slice(&pixels[..last]);
-        }
-    }
-}
-
-/// Curves of the bytes of a pixel, or of a pair of pixels.
-struct Curves<'a, const BYTES: usize>(&'a [Curve; BYTES], &'a Share);
-
-impl<const BYTES: usize> MixBlock<[u8; BYTES], u8> for Curves<'_, BYTES>
-where
-    [u8; BYTES]: Default,
-{
-    #[inline(always)]
-    fn mix(&self, pixels: &mut [[u8; BYTES]; BLOCK], levels: &[u8; BLOCK]) {
-        let Curves(curves, share) = self;
-        if share.is_clear() && is_zero(levels) {
-            return;
-        }
-        // By index: of iterators over pixels and curves no vectors are made.
-        for at in 0..BLOCK {
-            let level = u16::from(levels[at]);
-            let (over, share) = (over_knots(level), share.at(level));
-            for byte in 0..BYTES {
-                let color = curves[byte].at_over(over);
-                pixels[at][byte] = mixed(pixels[at][byte], color, share);
-            }
-        }
-    }
-}
-
-impl MixBlock<[u8; 4], [u8; 2]> for Curves<'_, 4> {
-    #[inline(always)]
-    fn mix(&self, pairs: &mut [[u8; 4]; BLOCK], levels: &[[u8; 2]; BLOCK]) {
-        if self.1.is_clear() && is_zero(levels.as_flattened()) {
-            return;
-        }
-        for at in 0..BLOCK {
-            self.mix_pair(&mut pairs[at], levels[at]);
-        }
-    }
-}
-
-impl Curves<'_, 4> {
-    #[inline(always)]
-    fn mix_pair(&self, pair: &mut [u8; 4], [left, right]: [u8; 2]) {
-        let both = (u16::from(left) + u16::from(right)) / 2;
-        let levels = [left.into(), both, right.into(), both];
-        for byte in 0..4 {
-            let color = self.0[byte].at_over(over_knots(levels[byte]));
-            pair[byte] = mixed(pair[byte], color, self.1.at(levels[byte]));
-        }
-    }
-
-    #[inline(always)]
-    fn mix_pairs(&self, row: &mut [u8], levels: &[u8]) {
-        let (pairs, _) = row.as_chunks_mut::<4>();
-        let (even, odd) = levels.as_chunks::<2>();
-        self.mix_row(pairs, even);
-        if let (&[level], Some(pair)) = (odd, pairs.get_mut(even.len())) {
-            let padding = pair[2];
-            self.mix_pair(pair, [level; 2]);
-            pair[2] = padding;
-        }
-    }
-}
-
-/// See [`Inks::Quad`].
-#[inline(always)]
-fn mix_quad(row: &mut [u8], levels: &[u8], table: &[PackedInk; 256], share: &Share) {
-    let mut inks = [[0; 4]; PACKED_BLOCK];
-    for (bytes, levels) in row
-        .chunks_mut(PACKED_BLOCK * 4)
-        .zip(levels.chunks(PACKED_BLOCK))
-    {
-        if share.is_clear() && is_zero(levels) {
-            continue;
-        }
-        for (ink, &level) in inks.iter_mut().zip(levels) {
-            *ink = table[usize::from(level)];
-        }
-        mix_inks(bytes, &inks.as_flattened()[..levels.len() * 4]);
-    }
-}
-
-/// Mixes one place of an ink into each byte, rounded; exact at both ends.
-#[inline(always)]
-fn mix_inks(bytes: &mut [u8], inks: &[u16]) {
-    for (byte, &ink) in bytes.iter_mut().zip(inks) {
-        let (value, share) = (ink & 255, ink >> 8);
-        // Fits 16 bits.
-        let sum = u16::from(*byte) * (255 - share) + value * share + 128;
-        *byte = ((sum + (sum >> 8)) >> 8) as u8;
-    }
-}
-
-/// Without an early end, so that vectors can look.
-#[inline(always)]
-fn is_zero(levels: &[u8]) -> bool {
-    levels.iter().fold(0, |any, &level| any | level) == 0
-}
-
-/// `share` / 255 of `color`, the rest of `value`, rounded; exact at both ends.
-#[inline(always)]
-fn mixed(value: u8, color: u16, share: u16) -> u8 {
-    // The upper half of a product of 16 bits is one instruction: 64ths of the result, of a share in 2^15ths.
-    let share = share * 128 + share / 2;
-    let difference = color.wrapping_sub(u16::from(value)).wrapping_mul(128) as i16;
-    let product = ((i32::from(difference) * i32::from(share as i16)) >> 16) as i16;
-    i16::from(value).wrapping_add((product + 32) >> 6) as u8
+    let (share, named) = (palette.share(), palette.named());
+    planes.into_iter().flatten().map(move |(pattern, curves)| {
+        let named = match pattern {
+            Pattern::Bytes(4) => named,
+            _ => [true; 4],
+        };
+        let lines = Lines {
+            curves,
+            named,
+            share,
+        };
+        (pattern, lines)
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::plain::mixed;
     use super::*;
     use crate::frame::ColorSpace;
+    use crate::overlay::curve::{STEPS, WHOLE, way};
     use crate::overlay::{OverlayMode, OverlayStyle};
 
-    /// Half a level; and a 2^15th of 255 levels or so, by which a share in 2^15ths differs from one in 255ths.
+    /// Half a level, and what floats lose.
+    const ERROR: f64 = 0.5 + 1e-9;
+
     #[test]
     fn mixing_is_the_rounded_mean() {
         for value in (0..=255u8).step_by(5) {
-            for color in (0..=255u8).step_by(3) {
-                for share in 0..=255u8 {
-                    let weight = f64::from(share) / 255.0;
-                    let exact = f64::from(value) * (1.0 - weight) + f64::from(color) * weight;
-                    let mut byte = [value];
-                    mix_inks(&mut byte, &[u16::from_le_bytes([color, share])]);
-                    let of_curves = mixed(value, color.into(), share.into());
-                    for (found, error) in [(byte[0], 0.5), (of_curves, 0.51)] {
-                        assert!(
-                            (f64::from(found) - exact).abs() <= error + 1e-9,
-                            "{value} {color} {share}: {found}"
-                        );
-                    }
-                    if share == 255 {
-                        assert_eq!((byte[0], of_curves), (color, color));
-                    }
+            for color in (0..=255 * STEPS).step_by(97).chain([255 * STEPS]) {
+                for share in (0..=WHOLE).step_by(3).chain([WHOLE]) {
+                    let exact = exact_mean(value, (color, share));
+                    let found = mixed(value, color, share);
+                    assert!(
+                        (f64::from(found) - exact).abs() <= ERROR,
+                        "{value} {color} {share}: {found}"
+                    );
                 }
+            }
+            for color in 0..=255 {
+                assert_eq!(mixed(value, color * STEPS, WHOLE), color as u8);
+                assert_eq!(mixed(value, color * STEPS, 0), value);
             }
         }
     }
 
-    /// The ink of a byte, from the palette; `None` for one that stays.
+    fn exact_mean(value: u8, (color, share): (i16, i16)) -> f64 {
+        let share = f64::from(share) / f64::from(WHOLE);
+        let (value, color) = (f64::from(value), f64::from(color) / f64::from(STEPS));
+        value + (color - value) * share
+    }
+
+    /// Colour and share of a byte, from the palette; `None` for one that stays.
     fn ink(
         palette: &Palette,
-        inks: &Inks,
+        pattern: Pattern,
         plane: usize,
         levels: &[u8],
         at: usize,
-    ) -> Option<(u8, u8)> {
-        let places: &[usize] = match inks {
-            Inks::Single(..) => &[plane],
-            Inks::Double(..) => &[1, 2],
-            Inks::Triple(..) => &[0, 1, 2],
-            Inks::Quad(..) => &[0, 1, 2, 3],
-            Inks::Pairs(..) => {
+    ) -> Option<(i16, i16)> {
+        let (place, level) = match pattern {
+            Pattern::Bytes(1) => (plane, *levels.get(at)?),
+            Pattern::Bytes(2) => (1 + at % 2, *levels.get(at / 2)?),
+            Pattern::Bytes(bytes) => (at % bytes, *levels.get(at / bytes)?),
+            Pattern::Pairs => {
                 let left = *levels.get(at / 4 * 2)?;
                 let right = levels.get(at / 4 * 2 + 1);
                 let both = left.midpoint(*right.unwrap_or(&left));
-                return Some(match at % 4 {
-                    0 => palette.ink(0, left),
-                    1 => palette.ink(1, both),
-                    2 => palette.ink(0, *right?),
-                    _ => palette.ink(2, both),
-                });
+                match at % 4 {
+                    0 => (0, left),
+                    1 => (1, both),
+                    2 => (0, *right?),
+                    _ => (2, both),
+                }
             }
         };
-        let level = *levels.get(at / places.len())?;
-        Some(palette.ink(places[at % places.len()], level))
+        let color = palette.values()[place].at_way(way(level));
+        palette.named()[place].then(|| (color, palette.share().at(level)))
     }
 
-    /// Byte by byte from the palette, for rows of every length around that of the vectors; long stretches are of level 0.
+    /// Byte by byte from the palette, and with the plain loops the very same, for rows of every length around that of the vectors;
+    /// long stretches are of level 0.
     #[test]
     fn rows_of_every_length_get_the_ink_of_their_levels() {
         let level = |pixel: usize| match pixel % 400 {
@@ -289,24 +184,53 @@ mod tests {
                 ..OverlayStyle::default()
             };
             let palette = Palette::new(format, ColorSpace::default(), &style);
-            for (plane, inks) in Inks::of_planes(format, &palette).enumerate() {
+            for (plane, (pattern, lines)) in lines_of_planes(format, &palette).enumerate() {
+                let plain = Plain::new(pattern, &lines);
+                let inks = Inks::new(pattern, &lines);
                 for pixels in (0..=70).chain([255, 256, 257, 600]) {
                     let levels: Vec<u8> = (0..pixels).map(level).collect();
-                    let mut row: Vec<u8> = (0..pixels * 4 + 8).map(byte).collect();
+                    let before: Vec<u8> = (0..pixels * 4 + 8).map(byte).collect();
+                    let mut row = before.clone();
                     inks.mix(&mut row, &levels);
                     for (at, &found) in row.iter().enumerate() {
                         let place = format!("{format} {mode:?} {plane} {pixels} {at}");
-                        match ink(&palette, &inks, plane, &levels, at) {
-                            Some((color, share)) if share > 0 => {
-                                let (before, color) = (f64::from(byte(at)), f64::from(color));
-                                let exact = before + (color - before) * f64::from(share) / 255.0;
-                                // As above.
-                                let off = (f64::from(found) - exact).abs();
-                                assert!(off <= 0.51, "{place}: {found} {exact}");
+                        match ink(&palette, pattern, plane, &levels, at) {
+                            Some(ink) => {
+                                let off = (f64::from(found) - exact_mean(byte(at), ink)).abs();
+                                assert!(off <= ERROR, "{place}: {found} {ink:?}");
                             }
-                            _ => assert_eq!(found, byte(at), "{place}"),
+                            None => assert_eq!(found, byte(at), "{place}"),
                         }
                     }
+                    let mut plainly = before;
+                    plain.mix(&mut plainly, &levels);
+                    assert_eq!(plainly, row, "{format} {mode:?} {plane} {pixels}");
+                }
+            }
+        }
+    }
+
+    /// Every level with every value, in each place of a pixel.
+    #[test]
+    fn vectors_give_the_bytes_of_the_plain_loops() {
+        for (format, opacity) in PixelFormat::ALL
+            .into_iter()
+            .flat_map(|format| [0.0, 0.3, 1.0].map(|opacity| (format, opacity)))
+        {
+            let style = OverlayStyle {
+                mode: OverlayMode::Heatmap,
+                opacity,
+                ..OverlayStyle::default()
+            };
+            let palette = Palette::new(format, ColorSpace::default(), &style);
+            for (pattern, lines) in lines_of_planes(format, &palette) {
+                let levels: Vec<u8> = (0..=255).flat_map(|level| [level; 64]).collect();
+                for first in 0..4 {
+                    let values = (0..levels.len() * 4).map(|at| (first * 64 + at % 64) as u8);
+                    let mut rows = [values.clone().collect::<Vec<u8>>(), values.collect()];
+                    Inks::new(pattern, &lines).mix(&mut rows[0], &levels);
+                    Plain::new(pattern, &lines).mix(&mut rows[1], &levels);
+                    assert!(rows[0] == rows[1], "{format} {opacity} {first}");
                 }
             }
         }

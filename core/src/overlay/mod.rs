@@ -1,10 +1,11 @@
 //! A [`Localization`] drawn into the frame that it belongs to, in place, or beside it, to be laid over it later.
 //!
 //! A mode makes a row of levels, 0 to 255, for each row of the frame (`field`, `outline`); what a
-//! level does to a pixel is prepared once a frame in the frame's own colour space (`palette`), as inks
+//! level does to a pixel is prepared once a frame in the frame's own colour space (`palette`, as lines: `curve`), as inks
 //! of each plane's bytes (`ink`); and `paint` mixes these into the rows. Nothing is converted to RGB and back.
 
 mod area;
+mod curve;
 mod field;
 mod ink;
 mod outline;

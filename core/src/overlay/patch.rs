@@ -59,8 +59,8 @@ impl Overlay {
     ///
     /// They are no larger than needed: the sides of a box, the surroundings of a contour, the part of the frame where
     /// the mask is not 0, or for heat map and grey all that the network saw. Without anything to draw there are none.
-    /// Laid over an RGB frame they give what `draw` gives but for rounding: up to one level where one patch covers a
-    /// pixel, and one more for each further one. `spare` gives memory for the pixels, whose content does not matter.
+    /// Laid over an RGB frame they give what `draw` gives but for rounding: up to two levels where one patch covers a
+    /// pixel, and two more for each further one (a patch has shares of 8 bits, `draw` has finer ones). `spare` gives memory for the pixels, whose content does not matter.
     ///
     /// # Errors
     /// [`Error::Frame`] if `geometry` is of an empty frame, [`Error::Config`] as [`Overlay::draw`].
