@@ -54,8 +54,8 @@ deny: ## check dependencies: licences, advisories, sources
 	$(CARGO) deny check
 
 bench: export GST_PLUGIN_PATH = $(PLUGINS)
-bench: build ## write docs/performance.md (10 minutes, idle machine): PYTHON="python3 ..." with torch, onnxruntime, openvino
-	$(RELEASE)/examples/bench --board docs/performance.md $(foreach python,$(PYTHON),--python $(python)) $(BENCHFLAGS)
+bench: build ## write docs/performance.md (10 minutes, idle machine): PAGE=, PYTHON="python3 ..." with torch, onnxruntime, openvino
+	$(RELEASE)/examples/bench --board $(or $(PAGE),docs/performance.md) $(foreach python,$(PYTHON),--python $(python)) $(BENCHFLAGS)
 
 bench-pipeline: export GST_PLUGIN_PATH = $(PLUGINS)
 bench-pipeline: build ## measure the element in a pipeline against the bare network: BENCHFLAGS="..."

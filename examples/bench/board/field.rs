@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Result, ensure};
 
-use super::rows::{Network, OPENVINO_PYTHON, Program, ROWS, Row, WAITING, Waiting};
+use super::rows::{Network, OPENVINO_PYTHON, Program, ROWS, Row, WAITING, Waiting, fast_precision};
 use super::{Effort, Files};
 use crate::Arguments;
 use crate::contestant::{Contestant, Kind, on_cores, own_program};
@@ -73,6 +73,9 @@ impl Field {
         pythons: &[(&'static str, PathBuf)],
     ) -> Field {
         let entries = ROWS.map(|row| {
+            if let Some(reason) = row.left_out() {
+                return Entry::new(row, Err(anyhow::anyhow!(reason)));
+            }
             let contestant = match row.program {
                 Program::Ours(engine) => ours(arguments, files, batch, engine, row.precision),
                 Program::Waiting(waiting) => waits(arguments, files, waiting),
@@ -105,12 +108,12 @@ impl Field {
         }
     }
 
-    /// Starts libtorch in bf16 with each way of waiting.
+    /// Starts libtorch with each way of waiting.
     pub fn waiting(arguments: &Arguments, files: &Files, ways: usize) -> Field {
         let entries = WAITING.iter().take(ways).map(|waiting| {
             let row = Row {
                 program: Program::Waiting(waiting),
-                precision: "bf16",
+                precision: fast_precision(),
             };
             Entry::new(row, waits(arguments, files, waiting))
         });
@@ -184,7 +187,7 @@ impl Field {
     pub fn reference() -> Row {
         Row {
             program: OPENVINO_PYTHON,
-            precision: "bf16",
+            precision: fast_precision(),
         }
     }
 }
@@ -214,7 +217,7 @@ fn waits(arguments: &Arguments, files: &Files, waiting: &Waiting) -> Result<Cont
         threads: threads(arguments).saturating_sub(waiting.fewer).max(1),
         ..arguments.clone()
     };
-    ours(&arguments, files, 1, "torch", "bf16")
+    ours(&arguments, files, 1, "torch", fast_precision())
 }
 
 /// As many for everyone.

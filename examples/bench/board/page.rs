@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::field::Field;
-use super::rows::{Network, Program, Row};
+use super::rows::{Network, Program, Row, fast_precision};
 use crate::report::{Report, Spread};
 
 /// A goal, and what was measured.
@@ -17,8 +17,10 @@ pub struct Bound {
 /// One network at one batch size.
 pub fn table(field: &Field, batch: usize) -> String {
     let mut text = format!("### Batch {batch}, milliseconds a picture\n\n");
-    let columns =
-        "| program | precision | ms | pictures/s | speed of OpenVINO from Python in bf16 |";
+    let reference = Field::reference().precision;
+    let columns = format!(
+        "| program | precision | ms | pictures/s | speed of OpenVINO from Python in {reference} |"
+    );
     let rule = "|---|---|---|---|---|";
     let (busy, busy_rule) = if batch == 1 {
         (" busy ms |", "---|")
@@ -66,7 +68,10 @@ pub fn table(field: &Field, batch: usize) -> String {
 
 /// libtorch with each way of waiting.
 pub fn waiting(field: &Field) -> String {
-    let mut text = "### How libtorch's threads wait: bf16, batch 1\n\n| threads wait by | ms | busy ms |\n|---|---|---|\n".to_owned();
+    let mut text = format!(
+        "### How libtorch's threads wait: {}, batch 1\n\n| threads wait by | ms | busy ms |\n|---|---|---|\n",
+        fast_precision()
+    );
     for entry in &field.entries {
         let times = [entry.quiet(), entry.busy()];
         let [quiet, busy] = times.map(|time| time.map_or(String::new(), |time| time.text(2)));
@@ -88,7 +93,10 @@ pub fn bounds(field: &Field, network: Network) -> Vec<Bound> {
         least,
         found: field.ratio(of, to),
     };
-    let reference = Field::reference();
+    let reference = Row {
+        precision: "bf16",
+        ..Field::reference()
+    };
     let mut bounds = vec![
         bound(
             "openvino bf16 against OpenVINO from Python bf16",

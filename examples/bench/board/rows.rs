@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use casm::engine::cpu_has_bf16;
 use clap::ValueEnum;
 
 /// The networks that are measured.
@@ -72,6 +73,12 @@ pub struct Row {
 }
 
 impl Row {
+    /// Why it is not measured on this CPU.
+    pub fn left_out(&self) -> Option<&'static str> {
+        (self.precision == "bf16" && !cpu_has_bf16())
+            .then_some("this CPU has no bf16, which programs imitate")
+    }
+
     /// As people call the program.
     pub fn title(&self) -> &'static str {
         match self.program {
@@ -114,8 +121,14 @@ const OPENVINO: Program = Program::Ours("openvino");
 const EAGER: Program = Program::Python("eager", "torch");
 const FROZEN: Program = Program::Python("frozen", "torch");
 const ONNXRUNTIME: Program = Program::Python("onnxruntime", "onnxruntime");
-/// Who the others are compared with, in bf16.
+/// Who the others are compared with ([`fast_precision`]).
 pub const OPENVINO_PYTHON: Program = Program::Python("openvino", "openvino");
+
+/// The faster of f32 and bf16 on this CPU. Where bf16 is imitated in f32 its times say nothing of a CPU that has it, and a board would
+/// take half an hour.
+pub fn fast_precision() -> &'static str {
+    if cpu_has_bf16() { "bf16" } else { "f32" }
+}
 
 /// All lines of a table.
 pub const ROWS: [Row; 12] = [
