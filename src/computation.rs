@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
 use casm_core::engine::{EngineDescription, EngineOptions, Output, Precision};
 use casm_core::network::Folded;
@@ -15,6 +16,7 @@ use crate::device_input::{DeviceInput, Layout};
 use crate::host_memory::HostMemory;
 use crate::packed::Packed;
 use crate::pixels::copy_values;
+use crate::team::Team;
 use crate::torch_engine::{GpuOptions, NAME};
 use crate::torch_error;
 
@@ -33,6 +35,8 @@ pub(crate) struct Computation {
     input: DeviceInput,
     device: Device,
     side: i64,
+    /// Where the number of CPU threads may be chosen.
+    team: Option<Team>,
     // Before the stream that they are used on.
     gpu: Option<Gpu>,
 }
@@ -45,8 +49,8 @@ struct Gpu {
 }
 
 impl Computation {
-    /// Puts the weights on the device; also says what was opened. `replays` counts the batches that ran as a CUDA
-    /// graph.
+    /// Puts the weights on the device; also says what was opened. With 0 threads in `options`, as many compute as is fastest
+    /// at the moment, at most those that compute in this thread now. `replays` counts the batches that ran as a CUDA graph.
     pub(crate) fn open(
         header: &Header,
         folded: &Folded,
@@ -75,18 +79,25 @@ impl Computation {
             _ => None,
         };
         let side = header.input.size as usize;
+        let mut network = Packed::new(folded, side, kind, device)?;
+        let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
+        let chosen = options.threads == 0 && device == Device::Cpu && threads > 1;
+        if !chosen {
+            network.settle();
+        }
         let computation = Computation {
-            network: Packed::new(folded, side, kind, device)?,
+            network,
             input: DeviceInput::new(device),
             device,
             side: side as i64,
+            team: chosen.then(|| Team::new(threads)),
             gpu: on_gpu,
         };
         let description = EngineDescription {
             engine: NAME.to_owned(),
             device: device::name(device),
             precision,
-            threads: usize::try_from(tch::get_num_threads()).unwrap_or(1),
+            threads,
             choice: String::new(),
             prepares_input: gpu.device_input.unwrap_or(device.is_cuda()),
         };
@@ -96,6 +107,17 @@ impl Computation {
     /// What gives pinned memory, where that helps.
     pub(crate) fn shim(&self) -> Option<&'static Shim> {
         self.gpu.as_ref().map(|gpu| gpu.stream.shim())
+    }
+
+    /// Prepares the next run, if another number of threads is to compute it; better done while nobody waits.
+    pub(crate) fn choose_threads(&mut self) {
+        let Some(team) = &self.team else { return };
+        let (before, threads) = (tch::get_num_threads(), team.size());
+        // No memory for other weights: it stays as it is.
+        if i32::try_from(threads) != Ok(before) && self.network.use_threads(threads).is_err() {
+            tch::set_num_threads(before);
+            self.team = None;
+        }
     }
 
     /// The bytes in `host` → masks and logits. The caller has checked their number.
@@ -110,7 +132,12 @@ impl Computation {
         if let Pictures::Pixels(count) = pictures
             && on_cpu
         {
-            return copy_out(self.network.run(*count, host.bytes())?, output);
+            let begin = Instant::now();
+            let outputs = self.network.run(*count, host.bytes())?;
+            if let Some(team) = &mut self.team {
+                team.ran(*count, begin.elapsed().as_secs_f64());
+            }
+            return copy_out(outputs, output);
         }
         if let Pictures::Frames(layouts) = pictures
             && self.input.prepare(layouts)?
@@ -127,6 +154,7 @@ impl Computation {
             device,
             side,
             gpu,
+            ..
         } = self;
         let compute = |bytes: &Tensor| -> std::result::Result<Vec<Tensor>, TchError> {
             let bytes = match pictures {
@@ -221,6 +249,7 @@ mod tests {
             input: DeviceInput::new(Device::Cpu),
             device: Device::Cpu,
             side: SIDE as i64,
+            team: None,
             gpu,
         }
     }

@@ -35,6 +35,7 @@ mod packed;
 pub mod parameters;
 pub mod pixels;
 mod saliency_network;
+mod team;
 mod torch_engine;
 
 pub use saliency_network::{Saliency, SaliencyNetwork};

@@ -8,34 +8,25 @@
 
 mod arithmetic;
 mod native;
+mod packing;
 mod picture;
 mod plan;
 
+use casm_core::Result;
 use casm_core::network::{Activation, Conv2d, Folded, Operation, values_in_f32};
-use casm_core::{Error, Result};
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::torch_error;
-use arithmetic::Arithmetic;
+use arithmetic::{Arithmetic, Formats};
+use packing::{Constants, Packing, Weights, convolution};
 use plan::{Step, Work, steps};
 
 /// A network that can be run.
 pub struct Packed {
-    steps: Vec<(Step, Constants)>,
+    steps: Vec<Step>,
+    packing: Packing,
     outputs: Vec<usize>,
-    values: usize,
-    arithmetic: Arithmetic,
-    /// Values that are in f32 in any case.
-    wide: Vec<bool>,
-    device: Device,
-}
-
-/// What a step computes with, beside its inputs.
-enum Constants {
-    None,
-    Weights(Weights),
-    /// `[3]`, in f32.
-    Mean(Tensor),
+    formats: Formats,
 }
 
 /// Pictures `[N, S, S, 3]`, where they are.
@@ -46,19 +37,11 @@ enum Pictures<'a> {
     Tensor(&'a Tensor),
 }
 
-/// A convolution's or linear layer's.
-struct Weights {
-    weight: Tensor,
-    /// In f32: one that is rounded is wrong in the same way in every pixel. Fused sums take none but one of the weight's
-    /// kind; what it loses is made up for behind it, if no activation comes first ([`Folded::for_bf16`]).
-    bias: Tensor,
-}
-
 impl Packed {
     /// Brings `folded`, for pictures of `side` by `side` pixels, to the device.
     ///
     /// # Errors
-    /// [`Error::Engine`]: no memory.
+    /// [`Error::Engine`](casm_core::Error::Engine): no memory.
     pub fn new(folded: &Folded, side: usize, kind: Kind, device: Device) -> Result<Packed> {
         if let Some(native) = Arithmetic::native(kind, device) {
             let packed = Packed::with(folded, side, native, device);
@@ -97,45 +80,39 @@ impl Packed {
             let folded = folded.clone();
             folded.for_bf16(|layer| !wide[layer], |layer| summed[layer])
         });
-        let folded = rounded.as_ref().unwrap_or(folded);
-        let mut packed = Packed {
-            steps: Vec::new(),
-            outputs: graph.outputs().iter().map(|value| value.index()).collect(),
-            values: graph.layers().len(),
+        let outputs = graph.outputs().iter().map(|value| value.index());
+        let formats = Formats {
             arithmetic,
             wide,
             device,
         };
-        let sides = sides(folded, side);
-        for step in plan {
-            let layer = match &step.work {
-                Work::Convolution { layer, .. } => Some(*layer),
-                Work::Layer(Operation::Linear { .. }) => Some(step.result),
-                _ => None,
-            };
-            let constants = match (&step.work, layer) {
-                (Work::Picture { mean }, _) => {
-                    let mean = Tensor::f_from_slice(mean).and_then(|mean| mean.f_to_device(device));
-                    Constants::Mean(mean.map_err(torch_error)?)
-                }
-                (_, Some(layer)) => {
-                    let bias = match summed[layer] {
-                        true => packed.kind_of(layer),
-                        false => Kind::Float,
-                    };
-                    Constants::Weights(packed.weights(folded, layer, bias, &sides)?)
-                }
-                (_, None) => Constants::None,
-            };
-            packed.steps.push((step, constants));
-        }
-        Ok(packed)
+        let values = rounded.unwrap_or_else(|| folded.clone());
+        Ok(Packed {
+            packing: Packing::new(values, summed, side, &plan, &formats)?,
+            outputs: outputs.collect(),
+            steps: plan,
+            formats,
+        })
+    }
+
+    /// Has so many threads compute from now on, in this thread.
+    ///
+    /// # Errors
+    /// [`Error::Engine`](casm_core::Error::Engine): no memory.
+    pub fn use_threads(&mut self, threads: usize) -> Result<()> {
+        self.packing
+            .use_threads(threads, &self.steps, &self.formats)
+    }
+
+    /// The number of threads stays from now on, and what others would need is not kept.
+    pub fn settle(&mut self) {
+        self.packing.settle();
     }
 
     /// Outputs of the graph for bytes `[count, S, S, 3]`.
     ///
     /// # Errors
-    /// [`Error::Engine`] with libtorch's message.
+    /// [`Error::Engine`](casm_core::Error::Engine) with libtorch's message.
     pub fn run(&self, count: usize, pixels: &[u8]) -> Result<Vec<Tensor>> {
         self.compute(Pictures::Bytes(count, pixels))
             .map_err(torch_error)
@@ -150,93 +127,21 @@ impl Packed {
         self.compute(Pictures::Tensor(pictures))
     }
 
-    fn weights(
-        &self,
-        folded: &Folded,
-        layer: usize,
-        bias_kind: Kind,
-        sides: &[usize],
-    ) -> Result<Weights> {
-        let [weight, bias] = folded.layer_values(layer)[..] else {
-            return Err(missing("a weight"));
-        };
-        let input = folded.graph.layers()[layer].inputs[0];
-        let kind = self.kind_of(layer);
-        let pack = || {
-            let tensor = |values: &[f32]| Tensor::f_from_slice(values)?.f_to_device(self.device);
-            let mut shape: Vec<i64> = weight.shape.iter().map(|&size| size as i64).collect();
-            // A linear layer is a convolution of a single pixel.
-            shape.resize(4, 1);
-            let values = self.rounded(tensor(&weight.values)?, layer)?;
-            let values = values.f_to_kind(kind)?.f_reshape(&shape)?;
-            let weight = match &folded.graph.layers()[layer].operation {
-                operation if self.arithmetic.functions.is_some() => {
-                    let conv = convolution(operation);
-                    let side = sides[input.index()] as i64;
-                    values.f_to_mkldnn(kind)?.f_mkldnn_reorder_conv2d_weight(
-                        [conv.padding as i64; 2],
-                        [conv.stride as i64; 2],
-                        [1, 1],
-                        conv.groups as i64,
-                        &[1, folded.graph.channels(input) as i64, side, side][..],
-                    )?
-                }
-                _ => channels_last(&values)?,
-            };
-            Ok(Weights {
-                weight,
-                bias: tensor(&bias.values)?.f_to_kind(bias_kind)?,
-            })
-        };
-        pack().map_err(torch_error)
-    }
-
-    /// What a value is computed in.
-    fn kind_of(&self, value: usize) -> Kind {
-        match self.wide[value] {
-            true => Kind::Float,
-            false => self.arithmetic.computed,
-        }
-    }
-
-    /// `tensor` with the digits of this value's number format, if its own has more.
-    fn rounded(&self, tensor: Tensor, value: usize) -> std::result::Result<Tensor, TchError> {
-        let Arithmetic { kind, computed, .. } = self.arithmetic;
-        match self.arithmetic.rounds() && !self.wide[value] {
-            true => tensor.f_to_kind(kind)?.f_to_kind(computed),
-            false => Ok(tensor),
-        }
-    }
-
-    /// The value `input` as `layer` reads it.
-    fn operand(
-        &self,
-        tensor: &Tensor,
-        input: usize,
-        layer: usize,
-    ) -> std::result::Result<Tensor, TchError> {
-        let tensor = tensor.f_to_kind(self.kind_of(layer))?;
-        match self.wide[input] {
-            true => self.rounded(tensor, layer),
-            // Rounded when it was computed.
-            false => Ok(tensor),
-        }
-    }
-
     fn compute(&self, pictures: Pictures<'_>) -> std::result::Result<Vec<Tensor>, TchError> {
         let unknown = || TchError::Torch("a value is used before it is computed".to_owned());
-        let mut values: Vec<Option<Tensor>> = (0..self.values).map(|_| None).collect();
-        for (step, constants) in &self.steps {
+        let formats = &self.formats;
+        let mut values: Vec<Option<Tensor>> = formats.wide.iter().map(|_| None).collect();
+        for (step, constants) in self.steps.iter().zip(self.packing.constants()) {
             let inputs = step.inputs.iter().map(|&input| values[input].as_ref());
             let inputs: Vec<&Tensor> = inputs.collect::<Option<_>>().ok_or_else(unknown)?;
             let result = match (&step.work, constants) {
                 (Work::Picture { mean }, Constants::Mean(on_device)) => match pictures {
-                    Pictures::Bytes(count, pixels) if self.device == Device::Cpu => {
+                    Pictures::Bytes(count, pixels) if formats.device == Device::Cpu => {
                         picture::picture(count, pixels, mean)?
                     }
                     Pictures::Bytes(count, pixels) => {
                         let side = (pixels.len() / (3 * count.max(1))).isqrt() as i64;
-                        let bytes = Tensor::f_from_slice(pixels)?.f_to_device(self.device)?;
+                        let bytes = Tensor::f_from_slice(pixels)?.f_to_device(formats.device)?;
                         let bytes = bytes.f_reshape([count as i64, side, side, 3])?;
                         picture::picture_of(&bytes, on_device)?
                     }
@@ -252,7 +157,7 @@ impl Packed {
                     Constants::Weights(weights),
                 ) => {
                     let inputs = inputs.iter().zip(&step.inputs);
-                    let inputs = inputs.map(|(x, &input)| self.operand(x, input, *layer));
+                    let inputs = inputs.map(|(x, &input)| formats.operand(x, input, *layer));
                     let inputs: Vec<Tensor> = inputs.collect::<Result<_, _>>()?;
                     let inputs: Vec<&Tensor> = inputs.iter().collect();
                     self.convolve(conv, &inputs, weights, *activation, *in_place)?
@@ -261,7 +166,7 @@ impl Packed {
                     Work::Layer(operation @ Operation::Linear { .. }),
                     Constants::Weights(weights),
                 ) => {
-                    let pixel = self.operand(inputs[0], step.inputs[0], step.result)?;
+                    let pixel = formats.operand(inputs[0], step.inputs[0], step.result)?;
                     let pixel = pixel.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
                     let conv = convolution(operation);
                     let result = self.convolve(&conv, &[&pixel], weights, None, false)?;
@@ -269,12 +174,12 @@ impl Packed {
                 }
                 (Work::Layer(operation @ Operation::Add), _) => {
                     let sum = self.layer(operation, &inputs)?;
-                    sum.f_to_kind(self.kind_of(step.result))?
+                    sum.f_to_kind(formats.kind_of(step.result))?
                 }
                 (Work::Layer(operation), _) => self.layer(operation, &inputs)?,
                 _ => return Err(unknown()),
             };
-            values[step.result] = Some(self.rounded(result, step.result)?);
+            values[step.result] = Some(formats.rounded(result, step.result)?);
             step.last.iter().for_each(|&value| values[value] = None);
         }
         let outputs = self.outputs.iter().map(|&output| values[output].take());
@@ -291,7 +196,7 @@ impl Packed {
     ) -> std::result::Result<Tensor, TchError> {
         let Weights { weight, bias } = weights;
         let x = inputs[0];
-        match (self.arithmetic.functions, inputs.get(1)) {
+        match (self.formats.arithmetic.functions, inputs.get(1)) {
             (Some(functions), None) => functions.convolve(conv, x, weight, bias, activation),
             (Some(functions), Some(added)) => {
                 let relu = activation == Some(Activation::Relu);
@@ -357,53 +262,6 @@ impl Packed {
             // Those that have weights are handled where these are; batch norms are folded away.
             _ => Err(TchError::Torch(format!("{operation:?} has no weights"))),
         }
-    }
-}
-
-/// The convolution that a linear layer is; a convolution itself.
-fn convolution(operation: &Operation) -> Conv2d {
-    match operation {
-        Operation::Conv2d(conv) => conv.clone(),
-        Operation::Linear { name, out_features } => Conv2d::new(name.clone(), *out_features, 1),
-        _ => Conv2d::new("", 0, 1),
-    }
-}
-
-fn channels_last(tensor: &Tensor) -> std::result::Result<Tensor, TchError> {
-    let rows_first = tensor.f_permute([0, 2, 3, 1])?.f_contiguous()?;
-    rows_first.f_permute([0, 3, 1, 2])
-}
-
-/// Height and width of every value, for pictures of this size.
-fn sides(folded: &Folded, side: usize) -> Vec<usize> {
-    let mut sides: Vec<usize> = Vec::new();
-    for layer in folded.graph.layers() {
-        let input = layer
-            .inputs
-            .first()
-            .map_or(side, |value| sides[value.index()]);
-        let window = |kernel: usize, stride: usize, padding: usize| {
-            (input + 2 * padding).saturating_sub(kernel) / stride.max(1) + 1
-        };
-        sides.push(match &layer.operation {
-            Operation::Conv2d(conv) => window(conv.kernel, conv.stride, conv.padding),
-            Operation::MaxPool {
-                kernel,
-                stride,
-                padding,
-            } => window(*kernel, *stride, *padding),
-            Operation::GlobalAveragePool => 1,
-            Operation::UpsampleBilinear { factor } => input * factor,
-            _ => input,
-        });
-    }
-    sides
-}
-
-fn missing(what: &str) -> Error {
-    Error::Engine {
-        engine: "torch".to_owned(),
-        reason: format!("{what} is missing from the folded network"),
     }
 }
 

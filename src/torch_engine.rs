@@ -112,12 +112,13 @@ impl TorchEngine {
         let header = checkpoint.header().clone();
         let size = header.input.size as usize;
         let folded = Folded::from_checkpoint(checkpoint)?;
-        let mut options = options.clone();
+        let options = options.clone();
         // Asked for in any case, because the next engine may change it.
         let default = default_threads();
-        if options.threads == 0 {
-            options.threads = default;
-        }
+        let threads = match options.threads {
+            0 => default,
+            threads => threads,
+        };
         let (opened, is_open) = bounded(1);
         let (jobs, next_job) = bounded::<Job>(1);
         let (finished, results) = bounded(1);
@@ -127,7 +128,7 @@ impl TorchEngine {
             .name("casm-torch".to_owned())
             .spawn(move || {
                 let open = || Computation::open(&header, &folded, &options, gpu, counted);
-                if let Some(mut computation) = begin(options.threads, open, &opened) {
+                if let Some(mut computation) = begin(threads, open, &opened) {
                     drop(folded);
                     for mut job in next_job {
                         let Job {
@@ -139,6 +140,7 @@ impl TorchEngine {
                         if finished.send((job, result)).is_err() {
                             break;
                         }
+                        computation.choose_threads();
                     }
                 }
             })

@@ -38,7 +38,6 @@ pub mod network;
 pub mod overlay;
 pub mod quantization;
 pub mod track;
-#[cfg(target_arch = "x86_64")]
 mod vector;
 
 pub use checkpoint::Checkpoint;

@@ -1,13 +1,15 @@
-//! Which vectors the CPU has.
+//! Which vectors the CPU has; on other machines than x86-64 plain loops are all there is.
 //!
 //! The compiler turns plain loops into vectors of 128 bits, which every x86-64 has. A function with
 //! `#[target_feature(enable = "avx2")]` around the same loops makes it vectors of 256 bits; it may only be called with an
 //! [`Avx2`] at hand, and one of 512 bits with an [`Avx512`]. `wide!` writes such functions of plain loops.
 
 /// Proof that the CPU has AVX2.
+#[cfg(target_arch = "x86_64")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Avx2(());
 
+#[cfg(target_arch = "x86_64")]
 impl Avx2 {
     /// `None` if it has not.
     pub(crate) fn new() -> Option<Avx2> {
@@ -16,9 +18,11 @@ impl Avx2 {
 }
 
 /// Proof that the CPU has AVX-512 for bytes and words.
+#[cfg(target_arch = "x86_64")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Avx512(());
 
+#[cfg(target_arch = "x86_64")]
 impl Avx512 {
     /// `None` if it has not.
     pub(crate) fn new() -> Option<Avx512> {

@@ -59,7 +59,7 @@ struct Arguments {
     #[arg(long, value_enum)]
     network: Option<board::Network>,
     /// GOMP_SPINCOUNT of libtorch's threads; empty: OpenMP's own default.
-    #[arg(long, default_value = "1000", value_name = "N")]
+    #[arg(long, default_value = "5000", value_name = "N")]
     spin: String,
     /// With --board: the shortest run that shows all tables, for tests; its numbers mean nothing.
     #[arg(long)]

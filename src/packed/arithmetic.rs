@@ -1,7 +1,7 @@
 //! In which number format a network is computed, and by which of libtorch's operations.
 
 use casm_core::engine::cpu_has_bf16;
-use tch::{Device, Kind};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::native::{self, Functions};
 
@@ -46,5 +46,44 @@ impl Arithmetic {
     /// Whether results are to be rounded after they are computed.
     pub fn rounds(&self) -> bool {
         self.computed != self.kind
+    }
+}
+
+/// What the values of a network are computed in.
+pub struct Formats {
+    /// All but the wide ones.
+    pub arithmetic: Arithmetic,
+    /// Values that are in f32 in any case.
+    pub wide: Vec<bool>,
+    /// Where they are.
+    pub device: Device,
+}
+
+impl Formats {
+    /// What a value is computed in.
+    pub fn kind_of(&self, value: usize) -> Kind {
+        match self.wide[value] {
+            true => Kind::Float,
+            false => self.arithmetic.computed,
+        }
+    }
+
+    /// `tensor` with the digits of this value's number format, if its own has more.
+    pub fn rounded(&self, tensor: Tensor, value: usize) -> Result<Tensor, TchError> {
+        let Arithmetic { kind, computed, .. } = self.arithmetic;
+        match self.arithmetic.rounds() && !self.wide[value] {
+            true => tensor.f_to_kind(kind)?.f_to_kind(computed),
+            false => Ok(tensor),
+        }
+    }
+
+    /// The value `input` as `layer` reads it.
+    pub fn operand(&self, tensor: &Tensor, input: usize, layer: usize) -> Result<Tensor, TchError> {
+        let tensor = tensor.f_to_kind(self.kind_of(layer))?;
+        match self.wide[input] {
+            true => self.rounded(tensor, layer),
+            // Rounded when it was computed.
+            false => Ok(tensor),
+        }
     }
 }

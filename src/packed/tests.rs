@@ -109,9 +109,10 @@ fn assert_packs(config: NetworkConfig) {
         let on_gpus = Packed::with(&folded, SIDE, ordinary(kind, None), Device::Cpu);
         let on_gpus = on_gpus.expect("complete");
         let formats: Vec<Kind> = on_gpus
-            .steps
+            .packing
+            .constants()
             .iter()
-            .filter_map(|(_, constants)| match constants {
+            .filter_map(|constants| match constants {
                 Constants::Weights(weights) => Some(weights.weight.kind()),
                 _ => None,
             })
@@ -125,10 +126,11 @@ fn assert_packs(config: NetworkConfig) {
         );
         // libtorch takes no other biases along with a sum.
         let mut sums = 0;
-        for (step, constants) in &rounding.steps {
+        let (formats, constants) = (&rounding.formats, rounding.packing.constants());
+        for (step, constants) in rounding.steps.iter().zip(constants) {
             if let (Work::Convolution { layer, .. }, Constants::Weights(weights)) =
                 (&step.work, constants)
-                && (kind, step.inputs.len(), rounding.wide[*layer]) == (Kind::BFloat16, 2, false)
+                && (kind, step.inputs.len(), formats.wide[*layer]) == (Kind::BFloat16, 2, false)
             {
                 let bias = weights.bias.to_kind(kind).to_kind(Kind::Float);
                 assert_eq!(largest(&bias, &weights.bias), 0.0, "{:?}", step.work);
@@ -224,4 +226,25 @@ fn half_precision_stays_near() {
         let mean = (&half - &exact).abs().mean(Kind::Float).double_value(&[]);
         assert!(mean < 0.025, "{kind:?}: {mean}");
     }
+}
+
+/// Weights lie in another order for another number of threads, and the numbers stay.
+#[test]
+fn any_number_of_threads_computes_the_same() {
+    let folded = Folded::from_checkpoint(&Checkpoint::built_in().expect("valid")).expect("valid");
+    let before = tch::get_num_threads();
+    let mut packed = Packed::new(&folded, SIDE, Kind::Float, Device::Cpu).expect("memory");
+    let outputs = |packed: &Packed| packed.run(2, &pixels(2)).expect("runs");
+    let expected = outputs(&packed);
+    for threads in [1, 2, 3, 4, 1, 3] {
+        packed.use_threads(threads).expect("memory");
+        assert_eq!(tch::get_num_threads(), threads as i32);
+        for (found, expected) in outputs(&packed).iter().zip(&expected) {
+            assert!(largest(found, expected) < 1e-5);
+        }
+    }
+    packed.settle();
+    packed.use_threads(2).expect("nothing to do");
+    assert_eq!(tch::get_num_threads(), 3);
+    tch::set_num_threads(before);
 }

@@ -95,7 +95,7 @@ pub struct EngineDescription {
     pub device: String,
     /// Number format of weights and activations.
     pub precision: Precision,
-    /// Threads it computes with on the CPU.
+    /// Threads it computes with on the CPU; the most, where their number may be chosen ([`EngineOptions::threads`]).
     pub threads: usize,
     /// Why this engine was taken, in words.
     #[serde(default)]
@@ -115,7 +115,8 @@ pub struct EngineOptions {
     pub device: Device,
     /// Number format.
     pub precision: Precision,
-    /// CPU threads; 0 = one a core. More than four a core are not opened.
+    /// CPU threads. 0 = one a core, of which libtorch uses as many as are fastest at the moment. More than four a core are not
+    /// opened.
     pub threads: usize,
 }
 

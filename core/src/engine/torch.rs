@@ -28,10 +28,11 @@ const LIBRARY_DIR_VARIABLE: &str = "CASM_ENGINE_DIR";
 
 /// GNU OpenMP reads this when it is loaded: how often a waiting thread looks before it sleeps.
 const SPIN_VARIABLE: &str = "GOMP_SPINCOUNT";
-/// Some ten microseconds: longer than most gaps between layers, shorter than a time slice. Measured
-/// beside a decoder and an encoder on two cores (`GOMP_SPINCOUNT=N make demo INPUT=clip.mp4`): 1000 gave
-/// 50 frames a second, 5000 to 100000 24 to 41, OpenMP's own default 3 to 34.
-const SPIN_COUNT: &str = "1000";
+/// Some hundred microseconds: longer than most gaps between layers, shorter than a time slice. A tenth of it is ruinous where
+/// waking a thread takes long, as on some virtual machines: 20 instead of 12 ms (MobileNetV2, two threads of a Zen 3).
+/// With the two threads left alone together, this one takes 39 ms beside a busy thread of another program, and the tenth
+/// 24; but the engine then has one thread compute, unless the user has said how many, and takes 19.
+const SPIN_COUNT: &str = "5000";
 
 /// See [`super::prepare_process`].
 pub(super) fn limit_spinning() {

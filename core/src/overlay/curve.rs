@@ -63,7 +63,8 @@ pub(super) const WHOLE: i16 = 512;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Share {
     start: i16,
-    range: i16,
+    /// From the first level to the last.
+    pub(super) range: i16,
 }
 
 impl Share {
@@ -92,11 +93,6 @@ impl Share {
     #[inline(always)]
     pub(super) fn rounded_start(&self) -> u16 {
         self.start as u16 + (1 << (SHARE_SHIFT - 1))
-    }
-
-    /// From the first level to the last.
-    pub(super) fn range(&self) -> i16 {
-        self.range
     }
 
     /// From the first level to this one.

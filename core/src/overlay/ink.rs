@@ -21,7 +21,7 @@ pub(super) enum Inks {
     Plain(Plain),
     /// Only made where the CPU has these vectors.
     #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2, Pattern, Lines),
+    Avx2(Avx2, Pattern, Lines, avx2::Knots),
 }
 
 /// Which bytes of a row belong to which level.
@@ -29,7 +29,7 @@ pub(super) enum Inks {
 pub(super) enum Pattern {
     /// So many a level, 1 to 4.
     Bytes(usize),
-    /// `Y0 U Y1 V` for each two levels, U and V getting the mean of both.
+    /// `Y0 U Y1 V` for each two levels, U and V getting the mean of both. Both Y have the first curve.
     Pairs,
 }
 
@@ -51,18 +51,20 @@ impl Inks {
     fn new(pattern: Pattern, lines: &Lines) -> Inks {
         #[cfg(target_arch = "x86_64")]
         if let Some(avx2) = Avx2::new() {
-            return Inks::Avx2(avx2, pattern, *lines);
+            return Inks::Avx2(avx2, pattern, *lines, avx2::Knots::new(lines));
         }
         Inks::Plain(Plain::new(pattern, lines))
     }
 
-    /// Mixes the inks of `levels` into the bytes of their pixels at the beginning of `row`, as far as that goes. Of an odd row
-    /// of pairs the last Y1 is padding and stays.
+    /// Mixes the inks of `levels` into the bytes of their pixels at the beginning of `row`, as far as whole pixels or pairs go. Of an
+    /// odd row of pairs the last Y1 is padding and stays.
     pub(super) fn mix(&self, row: &mut [u8], levels: &[u8]) {
         match self {
             Inks::Plain(plain) => plain.mix(row, levels),
             #[cfg(target_arch = "x86_64")]
-            Inks::Avx2(avx2, pattern, lines) => avx2.mix(lines, *pattern, row, levels),
+            Inks::Avx2(avx2, pattern, lines, knots) => {
+                avx2.mix(lines, knots, *pattern, row, levels)
+            }
         }
     }
 }
@@ -202,9 +204,15 @@ mod tests {
                             None => assert_eq!(found, byte(at), "{place}"),
                         }
                     }
-                    let mut plainly = before;
+                    let mut plainly = before.clone();
                     plain.mix(&mut plainly, &levels);
                     assert_eq!(plainly, row, "{format} {mode:?} {plane} {pixels}");
+                    // A row that ends before its levels do, amid a pixel.
+                    let short = before[..(pixels * 2).saturating_sub(pixels % 5)].to_vec();
+                    let mut short = [short.clone(), short];
+                    inks.mix(&mut short[0], &levels);
+                    plain.mix(&mut short[1], &levels);
+                    assert_eq!(short[0], short[1], "{format} {mode:?} {plane} {pixels}");
                 }
             }
         }
@@ -224,13 +232,20 @@ mod tests {
             };
             let palette = Palette::new(format, ColorSpace::default(), &style);
             for (pattern, lines) in lines_of_planes(format, &palette) {
-                let levels: Vec<u8> = (0..=255).flat_map(|level| [level; 64]).collect();
-                for first in 0..4 {
-                    let values = (0..levels.len() * 4).map(|at| (first * 64 + at % 64) as u8);
-                    let mut rows = [values.clone().collect::<Vec<u8>>(), values.collect()];
+                // A pixel's bytes are alike; in pairs, the second level runs ahead of the first.
+                let (bytes, ahead) = match pattern {
+                    Pattern::Bytes(bytes) => (bytes, 0),
+                    Pattern::Pairs => (2, 37),
+                };
+                let level = |pixel: usize| (pixel / 256 + ahead * (pixel % 2)) as u8;
+                let levels: Vec<u8> = (0..65536).map(level).collect();
+                for shift in 0..2 {
+                    let value = |at: usize| (at / bytes + shift) as u8;
+                    let values: Vec<u8> = (0..levels.len() * bytes).map(value).collect();
+                    let mut rows = [values.clone(), values];
                     Inks::new(pattern, &lines).mix(&mut rows[0], &levels);
                     Plain::new(pattern, &lines).mix(&mut rows[1], &levels);
-                    assert!(rows[0] == rows[1], "{format} {opacity} {first}");
+                    assert!(rows[0] == rows[1], "{format} {opacity} {shift}");
                 }
             }
         }

@@ -187,7 +187,7 @@ mod tests {
                         let (value, found) = palette.ink(place, level);
                         assert!(value.abs_diff(color) <= 2, "{level} {value} {color}");
                         let off = (f32::from(found) - share).abs();
-                        // Rounded; and two 32767ths below, which are no more than a 64th.
+                        // Rounded; and by three 32767ths below, which are a fiftieth.
                         assert!(off <= 0.52, "{level} {found} {share}");
                     }
                 }

@@ -5,7 +5,9 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Result, ensure};
 
-use super::rows::{Network, OPENVINO_PYTHON, Program, ROWS, Row, WAITING, Waiting, fast_precision};
+use super::rows::{
+    Network, OPENVINO_PYTHON, Program, ROWS, Row, Team, WAITING, Waiting, fast_precision,
+};
 use super::{Effort, Files};
 use crate::Arguments;
 use crate::contestant::{Contestant, Kind, on_cores, own_program};
@@ -77,7 +79,13 @@ impl Field {
                 return Entry::new(row, Err(anyhow::anyhow!(reason)));
             }
             let contestant = match row.program {
-                Program::Ours(engine) => ours(arguments, files, batch, engine, row.precision),
+                Program::Ours(engine) => {
+                    let arguments = Arguments {
+                        threads: threads(arguments),
+                        ..arguments.clone()
+                    };
+                    ours(&arguments, files, batch, engine, row.precision)
+                }
                 Program::Waiting(waiting) => waits(arguments, files, waiting),
                 Program::Python(program, package) => {
                     let python = pythons.iter().find(|(has, _)| *has == package);
@@ -142,8 +150,9 @@ impl Field {
             }
         }
         let conditions: &[bool] = if neighbour { &[false, true] } else { &[false] };
-        for round in 0..effort.rounds {
-            for &busy in conditions {
+        // One after the other, because what adapts itself needs some time.
+        for &busy in conditions {
+            for round in 0..effort.rounds {
                 let _neighbour = busy.then(|| Neighbour::start(arguments)).transpose()?;
                 let count = self.entries.len();
                 // Every round begins with another one.
@@ -162,8 +171,9 @@ impl Field {
                     times.push(1e3 * done.seconds / pictures);
                     entry.resident_mib = done.resident_kib as f64 / 1024.0;
                 }
+                let beside = if busy { ", busy" } else { "" };
+                eprintln!("  round {} of {}{beside}", round + 1, effort.rounds);
             }
-            eprintln!("  round {} of {}", round + 1, effort.rounds);
         }
         // Ended, so that the next table's programs have the memory.
         self.entries
@@ -204,7 +214,6 @@ fn ours(
         engine: engine.parse()?,
         precision: precision.to_owned(),
         batch,
-        threads: threads(arguments),
         device: "cpu".to_owned(),
         ..arguments.clone()
     };
@@ -212,9 +221,14 @@ fn ours(
 }
 
 fn waits(arguments: &Arguments, files: &Files, waiting: &Waiting) -> Result<Contestant> {
+    let all = threads(arguments);
     let arguments = Arguments {
         spin: waiting.spin.to_owned(),
-        threads: threads(arguments).saturating_sub(waiting.fewer).max(1),
+        threads: match waiting.team {
+            Team::Chosen => 0,
+            Team::All => all,
+            Team::Fewer => all.saturating_sub(1).max(1),
+        },
         ..arguments.clone()
     };
     ours(&arguments, files, 1, "torch", fast_precision())

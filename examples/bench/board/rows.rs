@@ -76,7 +76,7 @@ impl Row {
     /// Why it is not measured on this CPU.
     pub fn left_out(&self) -> Option<&'static str> {
         (self.precision == "bf16" && !cpu_has_bf16())
-            .then_some("this CPU has no bf16, which programs imitate")
+            .then_some("this CPU has no bf16; programs imitate it or compute in f32")
     }
 
     /// As people call the program.
@@ -99,21 +99,37 @@ pub struct Waiting {
     title: &'static str,
     /// `GOMP_SPINCOUNT`; empty: OpenMP's default.
     pub spin: &'static str,
-    /// Threads less than cores.
-    pub fewer: u32,
+    /// How many wait.
+    pub team: Team,
 }
 
-/// The ways of waiting that are compared. The plugin's own is the second.
-pub static WAITING: [Waiting; 5] = [
-    waiting("OpenMP's default", "", 0),
-    waiting("`GOMP_SPINCOUNT=1000`, the plugin's default", "1000", 0),
-    waiting("`GOMP_SPINCOUNT=0`", "0", 0),
-    waiting("a thread fewer, OpenMP's default", "", 1),
-    waiting("a thread fewer, `GOMP_SPINCOUNT=1000`", "1000", 1),
+/// How many threads compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Team {
+    /// As many as the engine chooses.
+    Chosen,
+    /// As many as for everyone.
+    All,
+    /// One less.
+    Fewer,
+}
+
+/// The ways of waiting that are compared. The plugin's own is the first.
+pub static WAITING: [Waiting; 6] = [
+    waiting(
+        "`GOMP_SPINCOUNT=5000`, as many as are faster: the plugin's default",
+        "5000",
+        Team::Chosen,
+    ),
+    waiting("`GOMP_SPINCOUNT=5000`", "5000", Team::All),
+    waiting("`GOMP_SPINCOUNT=1000`", "1000", Team::All),
+    waiting("`GOMP_SPINCOUNT=0`", "0", Team::All),
+    waiting("OpenMP's default", "", Team::All),
+    waiting("a thread fewer, `GOMP_SPINCOUNT=5000`", "5000", Team::Fewer),
 ];
 
-const fn waiting(title: &'static str, spin: &'static str, fewer: u32) -> Waiting {
-    Waiting { title, spin, fewer }
+const fn waiting(title: &'static str, spin: &'static str, team: Team) -> Waiting {
+    Waiting { title, spin, team }
 }
 
 const TORCH: Program = Program::Ours("torch");

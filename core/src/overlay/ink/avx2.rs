@@ -2,7 +2,7 @@
 //!
 //! The compiler does not find what makes them fast: the values at a curve's knots looked up by shuffling bytes, and a line
 //! between two of them as one instruction's pairs of products. The bytes of a block's pixels are split into planes, so that a
-//! level is prepared once ([`split`]). No closures: those that a library's function calls are not always compiled into it.
+//! level is prepared once ([`split`]). No closures around vectors: those that a library's function calls are not always compiled into it.
 
 #![allow(unsafe_code)]
 
@@ -17,15 +17,23 @@ use split::{half_twice, join, ordered, split};
 
 impl Avx2 {
     /// See [`super::Inks::mix`].
-    pub(super) fn mix(self, lines: &Lines, pattern: Pattern, row: &mut [u8], levels: &[u8]) {
+    pub(super) fn mix(
+        self,
+        lines: &Lines,
+        knots: &Knots,
+        pattern: Pattern,
+        row: &mut [u8],
+        levels: &[u8],
+    ) {
         // SAFETY: `self` proves that the CPU has AVX2.
         unsafe {
+            let mixer = &Mixer::new(lines, knots);
             match pattern {
-                Pattern::Bytes(1) => mix_row::<1, false>(lines, row, levels),
-                Pattern::Bytes(2) => mix_row::<2, false>(lines, row, levels),
-                Pattern::Bytes(3) => mix_row::<3, false>(lines, row, levels),
-                Pattern::Bytes(_) => mix_row::<4, false>(lines, row, levels),
-                Pattern::Pairs => mix_row::<2, true>(lines, row, levels),
+                Pattern::Bytes(1) => mix_row::<1, false>(mixer, row, levels),
+                Pattern::Bytes(2) => mix_row::<2, false>(mixer, row, levels),
+                Pattern::Bytes(3) => mix_row::<3, false>(mixer, row, levels),
+                Pattern::Bytes(_) => mix_row::<4, false>(mixer, row, levels),
+                Pattern::Pairs => mix_row::<2, true>(mixer, row, levels),
             }
         }
     }
@@ -40,11 +48,16 @@ const HALF: usize = 16;
 
 /// All of a row, of which the last pixels are mixed in a copy.
 #[target_feature(enable = "avx2")]
-fn mix_row<const BYTES: usize, const PAIRS: bool>(lines: &Lines, row: &mut [u8], levels: &[u8]) {
-    let count = levels.len().min(row.len() / BYTES);
+fn mix_row<const BYTES: usize, const PAIRS: bool>(mixer: &Mixer, row: &mut [u8], levels: &[u8]) {
+    let whole = if PAIRS {
+        row.len() / 4 * 2
+    } else {
+        row.len() / BYTES
+    };
+    let count = levels.len().min(whole);
     let (levels, last_levels) = levels[..count].as_chunks();
     let (blocks, last_row) = row.split_at_mut(levels.len() * BLOCK * BYTES);
-    mix_blocks::<BYTES, PAIRS>(lines, blocks.as_chunks_mut().0.as_chunks_mut().0, levels);
+    mix_blocks::<BYTES, PAIRS>(mixer, blocks.as_chunks_mut().0.as_chunks_mut().0, levels);
     let (Some(&last_level), last) = (last_levels.last(), last_levels.len()) else {
         return;
     };
@@ -53,12 +66,10 @@ fn mix_row<const BYTES: usize, const PAIRS: bool>(lines: &Lines, row: &mut [u8],
     // Of an odd row of pairs V as well.
     let odd = PAIRS && last % 2 == 1;
     let bytes = (last + usize::from(odd)) * BYTES;
-    let Some(last_row) = last_row.get_mut(..bytes) else {
-        return;
-    };
+    let last_row = &mut last_row[..bytes];
     let mixed = block.as_flattened_mut().as_flattened_mut();
     mixed[..bytes].copy_from_slice(last_row);
-    mix_blocks::<BYTES, PAIRS>(lines, &mut block, &[block_levels]);
+    mix_blocks::<BYTES, PAIRS>(mixer, &mut block, &[block_levels]);
     let mixed = block.as_flattened_mut().as_flattened_mut();
     if odd {
         mixed[bytes - 2] = last_row[bytes - 2];
@@ -68,14 +79,13 @@ fn mix_row<const BYTES: usize, const PAIRS: bool>(lines: &Lines, row: &mut [u8],
 
 #[target_feature(enable = "avx2")]
 fn mix_blocks<const BYTES: usize, const PAIRS: bool>(
-    lines: &Lines,
+    mixer: &Mixer,
     blocks: &mut [[[u8; BYTES]; BLOCK]],
     levels: &[[u8; BLOCK]],
 ) {
-    let mixer = Mixer::new(lines);
     for (block, levels) in blocks.iter_mut().zip(levels) {
         let levels = load(levels);
-        if lines.share.is_clear() && _mm256_testz_si256(levels, levels) != 0 {
+        if mixer.is_clear && _mm256_testz_si256(levels, levels) != 0 {
             continue;
         }
         let bytes = block.as_flattened_mut().as_chunks_mut::<VECTOR>().0;
@@ -91,7 +101,7 @@ fn mix_blocks<const BYTES: usize, const PAIRS: bool>(
             planes[1] = mixer.mix(planes[1], mixer.inks(means(levels)), curves([1, 3]));
         } else {
             for (curve, plane) in planes.iter_mut().enumerate().take(BYTES) {
-                if lines.named[curve] {
+                if mixer.named[curve] {
                     *plane = mixer.mix(*plane, inks, curves([curve; 2]));
                 }
             }
@@ -123,14 +133,28 @@ fn curves([even, odd]: [usize; 2]) -> __m256i {
     _mm256_set1_epi16(((PARTS * odd) << 8 | (PARTS * even)) as i16)
 }
 
-/// A row's inks as vectors.
+/// The values at the knots where parts begin, and those where they end, by the number of the part and four times that of the
+/// curve. Made once a frame: rows may be as short as the side of a box is wide.
+#[derive(Debug)]
+pub(in crate::overlay) struct Knots([[u8; HALF]; 2]);
+
+impl Knots {
+    pub(super) fn new(lines: &Lines) -> Knots {
+        let value = |at: usize, end: usize| lines.curves[at / PARTS].0[at % PARTS + end];
+        Knots([0, 1].map(|end| std::array::from_fn(|at| value(at, end))))
+    }
+}
+
+/// Inks as vectors.
 struct Mixer {
-    /// The values at the knots where parts begin and where they end, by the number of the part and four times that of
-    /// the curve.
+    /// See [`Knots`].
     from: __m256i,
     to: __m256i,
     start: __m256i,
     range: __m256i,
+    /// Whether level 0 leaves pixels as they are.
+    is_clear: bool,
+    named: [bool; 4],
 }
 
 /// What does not depend on the curve, of a vector of levels.
@@ -146,17 +170,14 @@ struct LevelInks {
 
 impl Mixer {
     #[target_feature(enable = "avx2")]
-    fn new(lines: &Lines) -> Mixer {
-        let knots = |first: usize| {
-            let value = |at: usize| lines.curves[at / PARTS].0[at % PARTS + first];
-            let table: [u8; HALF] = std::array::from_fn(value);
-            half_twice(&table)
-        };
+    fn new(lines: &Lines, knots: &Knots) -> Mixer {
         Mixer {
-            from: knots(0),
-            to: knots(1),
+            from: half_twice(&knots.0[0]),
+            to: half_twice(&knots.0[1]),
             start: _mm256_set1_epi16(lines.share.rounded_start() as i16),
-            range: _mm256_set1_epi16(lines.share.range()),
+            range: _mm256_set1_epi16(lines.share.range),
+            is_clear: lines.share.is_clear(),
+            named: lines.named,
         }
     }
 

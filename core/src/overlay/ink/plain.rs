@@ -1,6 +1,7 @@
 //! Plain loops, of which the compiler makes vectors on any machine.
 //!
-//! Only of arrays of a fixed size, by index, and never of closures, which are not always compiled into their caller.
+//! Where curves are computed, of arrays of a fixed size alone, by index, and not of closures over pixels, which are not always compiled
+//! into their caller.
 
 use super::{Lines, Pattern};
 use crate::overlay::curve::{PARTS, STEPS, Share, over_knots, way};
@@ -137,6 +138,7 @@ impl Curves<4> {
     #[inline(always)]
     fn mix_pairs(&self, row: &mut [u8], levels: &[u8]) {
         let (pairs, _) = row.as_chunks_mut::<4>();
+        let levels = &levels[..levels.len().min(pairs.len() * 2)];
         let (even, odd) = levels.as_chunks::<2>();
         self.mix_row(pairs, even);
         if let (&[level], Some(pair)) = (odd, pairs.get_mut(even.len())) {
@@ -162,8 +164,9 @@ fn quad(lines: &Lines) -> [QuadInk; 256] {
 /// See [`Plain::Quad`].
 fn mix_quad(row: &mut [u8], levels: &[u8], table: &[QuadInk; 256], is_clear: bool) {
     let (mut colors, mut shares) = ([[0; 4]; QUAD_BLOCK], [[0; 4]; QUAD_BLOCK]);
-    let blocks = row.chunks_mut(QUAD_BLOCK * 4);
-    for (bytes, levels) in blocks.zip(levels.chunks(QUAD_BLOCK)) {
+    let (pixels, _) = row.as_chunks_mut::<4>();
+    let blocks = pixels.chunks_mut(QUAD_BLOCK);
+    for (pixels, levels) in blocks.zip(levels.chunks(QUAD_BLOCK)) {
         if is_clear && is_zero(levels) {
             continue;
         }
@@ -173,7 +176,8 @@ fn mix_quad(row: &mut [u8], levels: &[u8], table: &[QuadInk; 256], is_clear: boo
         let inks = colors.as_flattened()[..levels.len() * 4]
             .iter()
             .zip(shares.as_flattened());
-        for (byte, (&color, &share)) in bytes.iter_mut().zip(inks) {
+        let bytes = pixels.as_flattened_mut().iter_mut();
+        for (byte, (&color, &share)) in bytes.zip(inks) {
             *byte = mixed(*byte, color, share);
         }
     }

@@ -42,14 +42,14 @@ fn pixel(patch: &Patch, x: u32, y: u32) -> Option<([u8; 3], u8)> {
 }
 
 /// The patches over one pixel of a frame; and by how much that may differ from what is drawn, for rounding: there each time to a
-/// level, here the shares and colours of patches.
+/// level, and shares to 512ths; here the shares and colours of patches to 255ths.
 fn over(patches: &[Patch], (x, y): (u32, u32), under: [u8; 3]) -> [(f64, f64); 3] {
     let mut colors = under.map(|value| (f64::from(value), 0.0));
     for (rgb, alpha) in patches.iter().filter_map(|patch| pixel(patch, x, y)) {
         let share = f64::from(alpha) / 255.0;
         for ((color, off), value) in colors.iter_mut().zip(rgb.map(f64::from)) {
             if alpha > 0 {
-                *off += 0.5 * (1.0 + share + (*color - value).abs() / 255.0);
+                *off += 0.5 * (1.0 + share + 1.5 * (*color - value).abs() / 255.0);
             }
             *color = *color * (1.0 - share) + value * share;
         }

@@ -35,7 +35,7 @@ impl Settings {
                 .build(),
             ParamSpecUInt::builder("threads")
                 .nick("Threads")
-                .blurb("CPU threads of the network, at most four a core; 0 = one a core")
+                .blurb("CPU threads of the network, at most four a core; 0 = one a core, of which libtorch uses as many as are fastest at the moment")
                 .maximum(1024)
                 .default_value(default.threads)
                 .mutable_ready()
