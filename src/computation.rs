@@ -116,6 +116,7 @@ impl Computation {
         // No memory for other weights: it stays as it is.
         if i32::try_from(threads) != Ok(before) && self.network.use_threads(threads).is_err() {
             tch::set_num_threads(before);
+            self.network.settle();
             self.team = None;
         }
     }
@@ -133,11 +134,14 @@ impl Computation {
             && on_cpu
         {
             let begin = Instant::now();
-            let outputs = self.network.run(*count, host.bytes())?;
+            let outputs = self.network.run(*count, host.bytes());
             if let Some(team) = &mut self.team {
-                team.ran(*count, begin.elapsed().as_secs_f64());
+                match outputs {
+                    Ok(_) => team.ran(*count, begin.elapsed().as_secs_f64()),
+                    Err(_) => team.failed(),
+                }
             }
-            return copy_out(outputs, output);
+            return copy_out(outputs?, output);
         }
         if let Pictures::Frames(layouts) = pictures
             && self.input.prepare(layouts)?

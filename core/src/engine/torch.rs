@@ -28,10 +28,10 @@ const LIBRARY_DIR_VARIABLE: &str = "CASM_ENGINE_DIR";
 
 /// GNU OpenMP reads this when it is loaded: how often a waiting thread looks before it sleeps.
 const SPIN_VARIABLE: &str = "GOMP_SPINCOUNT";
-/// Some hundred microseconds: longer than most gaps between layers, shorter than a time slice. A tenth of it is ruinous where
+/// Some hundred microseconds: longer than most gaps between layers, shorter than a time slice. A fifth of it is too little where
 /// waking a thread takes long, as on some virtual machines: 20 instead of 12 ms (MobileNetV2, two threads of a Zen 3).
-/// With the two threads left alone together, this one takes 39 ms beside a busy thread of another program, and the tenth
-/// 24; but the engine then has one thread compute, unless the user has said how many, and takes 19.
+/// Beside a busy thread of another program, two threads take 39 ms with this and 24 with the fifth; but the engine then has
+/// one compute, unless the user has said how many, and takes 19.
 const SPIN_COUNT: &str = "5000";
 
 /// See [`super::prepare_process`].

@@ -28,7 +28,7 @@ pub fn head(arguments: &Arguments) -> String {
          each round; ratios are those of times in the same round. \"Busy\": beside one thread of another program that never \
          pauses. Others get a normalised picture, ours bytes. Ranges for int8 come from test patterns here, which decide \
          nothing about speed. RSS: ours with libtorch in the process in any case, and with all that was ever needed, because \
-         glibc is told to keep freed memory.\n\n",
+         glibc is told to keep freed memory. All are told how many threads to use, but for the row of libtorch's own choice.\n\n",
         commit(),
         output("date", &["-u", "+%F"]),
         cpu(),

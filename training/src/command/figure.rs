@@ -90,7 +90,7 @@ pub struct NetworkArguments {
     /// Where to run: auto, cpu, cuda, cuda:N.
     #[arg(long, default_value_t = Device::Auto)]
     pub device: Device,
-    /// CPU threads; 0 = one a core.
+    /// CPU threads; 0 = at most one a core.
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
     /// Number format of the networks.

@@ -34,7 +34,7 @@ pub struct Arguments {
     /// Where to run: auto, cpu, cuda, cuda:N.
     #[arg(long, default_value_t = Device::Auto)]
     device: Device,
-    /// CPU threads; 0 = one a core.
+    /// CPU threads; 0 = at most one a core.
     #[arg(long, default_value_t = 0)]
     threads: usize,
     /// Number format of the network.

@@ -26,7 +26,7 @@ pub struct Arguments {
     /// Only this many pictures, evenly spread.
     #[arg(long, value_name = "N", default_value = "300", value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// CPU threads; 0 = one a core.
+    /// CPU threads; 0 = at most one a core.
     #[arg(long, default_value_t = 0)]
     threads: u32,
     /// Replace an existing output file.

@@ -40,7 +40,7 @@ pub struct Arguments {
     /// At most so many pictures of each, evenly spread.
     #[arg(long, value_name = "N", default_value = "2000", value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// CPU threads; 0 = one a core.
+    /// CPU threads; 0 = at most one a core.
     #[arg(long, default_value_t = 0)]
     threads: u32,
     /// Replace an existing output file.

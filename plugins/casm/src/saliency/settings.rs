@@ -37,7 +37,7 @@ pub struct Settings {
     pub engine: EngineChoice,
     /// As written: what it means is found out at the start, where an error can be reported.
     pub device: String,
-    /// CPU threads; 0 = one a core.
+    /// CPU threads; 0 = at most one a core.
     pub threads: u32,
     /// Number format.
     pub precision: Precision,
