@@ -243,14 +243,13 @@ mod tests {
         }
     }
 
+    /// Where a tenth of the runs takes one and a half times more, all take 1.15 times as long; trials cost a tenth at most, over many
+    /// machines.
     #[test]
-    fn hiccups_change_nothing() {
-        for mut state in 0..50 {
-            let mut team = Team::new(2);
-            let mean = run(&mut team, &ALONE, 2.5, 3000, &mut state);
-            // A tenth of the runs takes one and a half times more: 1.15.
-            assert!(mean < 1.15 * 1.15 * ALONE[1], "{mean}");
-        }
+    fn hiccups_change_little() {
+        let mean = |mut state| run(&mut Team::new(2), &ALONE, 2.5, 3000, &mut state);
+        let mean = (0..50).map(mean).sum::<f64>() / 50.0;
+        assert!(mean < 1.1 * 1.15 * ALONE[1], "{mean}");
     }
 
     /// A network for which four of sixteen threads are the most that is worth while; and one that is slow as soon as eight cores that
