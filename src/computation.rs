@@ -53,7 +53,7 @@ impl Computation {
     /// at the moment, at most those that compute in this thread now. `replays` counts the batches that ran as a CUDA graph.
     pub(crate) fn open(
         header: &Header,
-        folded: &Folded,
+        folded: &Arc<Folded>,
         options: &EngineOptions,
         gpu: GpuOptions,
         replays: Arc<AtomicU64>,
@@ -242,7 +242,7 @@ mod tests {
     /// On the CPU; with the false functions of a GPU, if any.
     fn computation(shim: Option<&'static Shim>) -> Computation {
         let checkpoint = Checkpoint::built_in().expect("valid");
-        let folded = Folded::from_checkpoint(&checkpoint).expect("valid");
+        let folded = Arc::new(Folded::from_checkpoint(&checkpoint).expect("valid"));
         let gpu = shim.map(|shim| Gpu {
             graphs: Some(Graphs::new(Arc::default())),
             results: HostMemory::new(Some(shim)).expect("memory"),

@@ -12,6 +12,8 @@ mod packing;
 mod picture;
 mod plan;
 
+use std::sync::Arc;
+
 use casm_core::Result;
 use casm_core::network::{Activation, Conv2d, Folded, Operation, values_in_f32};
 use tch::{Device, Kind, TchError, Tensor};
@@ -42,7 +44,7 @@ impl Packed {
     ///
     /// # Errors
     /// [`Error::Engine`](casm_core::Error::Engine): no memory.
-    pub fn new(folded: &Folded, side: usize, kind: Kind, device: Device) -> Result<Packed> {
+    pub fn new(folded: &Arc<Folded>, side: usize, kind: Kind, device: Device) -> Result<Packed> {
         if let Some(native) = Arithmetic::native(kind, device) {
             let packed = Packed::with(folded, side, native, device);
             if kind == Kind::Float || native.functions.is_none() {
@@ -59,7 +61,7 @@ impl Packed {
     }
 
     fn with(
-        folded: &Folded,
+        folded: &Arc<Folded>,
         side: usize,
         arithmetic: Arithmetic,
         device: Device,
@@ -76,17 +78,19 @@ impl Packed {
                 summed[layer] = arithmetic.functions.is_some();
             }
         }
-        let rounded = (arithmetic.kind == Kind::BFloat16).then(|| {
-            let folded = folded.clone();
-            folded.for_bf16(|layer| !wide[layer], |layer| summed[layer])
-        });
+        let values = match arithmetic.kind {
+            Kind::BFloat16 => {
+                let folded = Folded::clone(folded);
+                Arc::new(folded.for_bf16(|layer| !wide[layer], |layer| summed[layer]))
+            }
+            _ => folded.clone(),
+        };
         let outputs = graph.outputs().iter().map(|value| value.index());
         let formats = Formats {
             arithmetic,
             wide,
             device,
         };
-        let values = rounded.unwrap_or_else(|| folded.clone());
         Ok(Packed {
             packing: Packing::new(values, summed, side, &plan, &formats)?,
             outputs: outputs.collect(),

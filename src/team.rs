@@ -200,10 +200,9 @@ fn median(values: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    /// Milliseconds of a run by the number of threads, alone and beside a busy thread: `make bench` on two cores of a Zen 3,
-    /// MobileNetV2 in f32.
-    const ALONE: [f64; 2] = [17.6, 12.5];
-    const BESIDE: [f64; 2] = [16.4, 43.2];
+    /// Milliseconds of a run by the number of threads, alone and beside a busy thread: MobileNetV2 in docs/performance-avx2.md.
+    const ALONE: [f64; 2] = [17.2, 12.4];
+    const BESIDE: [f64; 2] = [17.8, 36.9];
 
     /// Runs of a machine whose times lie a sixth around these, and its mean time. The first run after a change takes twice as
     /// long; of others, one in ten is hit by something (`hiccup` times as long).

@@ -111,7 +111,7 @@ impl TorchEngine {
     ) -> Result<TorchEngine> {
         let header = checkpoint.header().clone();
         let size = header.input.size as usize;
-        let folded = Folded::from_checkpoint(checkpoint)?;
+        let folded = Arc::new(Folded::from_checkpoint(checkpoint)?);
         let options = options.clone();
         // Asked for in any case, because the next engine may change it.
         let default = default_threads();

@@ -30,6 +30,22 @@ impl Avx512 {
     }
 }
 
+/// As a place to shuffle a byte from: none, which gives 0.
+#[cfg(target_arch = "x86_64")]
+pub(crate) const NO_BYTE: u8 = 255;
+
+/// For each third of the bytes of sixteen pixels of three: from which byte of a pixel each comes, and of which pixel.
+#[cfg(target_arch = "x86_64")]
+pub(crate) const INTERLEAVED: [[[u8; 16]; 3]; 3] = {
+    let mut places = [[[NO_BYTE; 16]; 3]; 3];
+    let mut at = 0;
+    while at < 48 {
+        places[at / 16][at % 3][at % 16] = (at / 3) as u8;
+        at += 1;
+    }
+    places
+};
+
 /// Functions of plain loops, for vectors as wide as the CPU has them.
 ///
 /// Results are the same to the bit: the compiler changes no order of additions, and joins no product with a sum.

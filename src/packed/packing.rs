@@ -1,6 +1,8 @@
 //! Weights in the order that libtorch's operations want, which for fused convolutions depends on how many threads
 //! compute: with another number they would be brought into another order in every run, at several times the cost of the run.
 
+use std::sync::Arc;
+
 use casm_core::network::{Conv2d, Folded, Operation};
 use casm_core::{Error, Result};
 use tch::{TchError, Tensor};
@@ -42,7 +44,7 @@ pub struct Packing {
 /// What weights are packed from.
 struct Values {
     /// Rounded where the number format wants it.
-    folded: Folded,
+    folded: Arc<Folded>,
     /// Layers whose convolution takes a sum along.
     summed: Vec<bool>,
     /// Height and width of every value.
@@ -52,7 +54,7 @@ struct Values {
 impl Packing {
     /// For the number of threads that compute now, and pictures of `side` by `side` pixels.
     pub fn new(
-        folded: Folded,
+        folded: Arc<Folded>,
         summed: Vec<bool>,
         side: usize,
         steps: &[Step],

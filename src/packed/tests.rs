@@ -83,7 +83,7 @@ fn assert_packs(config: NetworkConfig) {
         .into_iter()
         .map(|tensor| (tensor.name.clone(), tensor))
         .collect();
-    let folded = Folded::new(&config, &header.input, &named).expect("complete");
+    let folded = Arc::new(Folded::new(&config, &header.input, &named).expect("complete"));
     for functions in [native::functions(), None] {
         let arithmetic = ordinary(Kind::Float, functions);
         let packed = Packed::with(&folded, SIDE, arithmetic, Device::Cpu);
@@ -209,7 +209,7 @@ fn decoders_with_a_concatenation_pack() {
 #[test]
 fn half_precision_stays_near() {
     let checkpoint = Checkpoint::built_in().expect("valid");
-    let folded = Folded::from_checkpoint(&checkpoint).expect("valid");
+    let folded = Arc::new(Folded::from_checkpoint(&checkpoint).expect("valid"));
     let pixels = pixels(1);
     let run = |kind: Kind| {
         let packed = Packed::new(&folded, SIDE, kind, Device::Cpu).expect("complete");
@@ -231,7 +231,8 @@ fn half_precision_stays_near() {
 /// Weights lie in another order for another number of threads, and the numbers stay.
 #[test]
 fn any_number_of_threads_computes_the_same() {
-    let folded = Folded::from_checkpoint(&Checkpoint::built_in().expect("valid")).expect("valid");
+    let folded = Folded::from_checkpoint(&Checkpoint::built_in().expect("valid"));
+    let folded = Arc::new(folded.expect("valid"));
     let before = tch::get_num_threads();
     let mut packed = Packed::new(&folded, SIDE, Kind::Float, Device::Cpu).expect("memory");
     let outputs = |packed: &Packed| packed.run(2, &pixels(2)).expect("runs");

@@ -7,7 +7,7 @@ mod columns;
 use std::arch::x86_64::*;
 
 use crate::frame::{Plane, YuvDecoder};
-use crate::vector::Avx2;
+use crate::vector::{Avx2, INTERLEAVED};
 
 use super::super::filter::WEIGHT_BITS;
 
@@ -120,7 +120,12 @@ fn interleave(red: &[u8], green: &[u8], blue: &[u8], pixels: &mut [u8]) {
     let (pixels, rest) = pixels.as_chunks_mut::<{ 3 * PIXELS }>();
     for (pixels, ((red, green), blue)) in pixels.iter_mut().zip(colours) {
         let [red, green, blue] = [vector(red), vector(green), vector(blue)];
-        for (third, places) in pixels.as_chunks_mut::<PIXELS>().0.iter_mut().zip(&PLACES) {
+        for (third, places) in pixels
+            .as_chunks_mut::<PIXELS>()
+            .0
+            .iter_mut()
+            .zip(&INTERLEAVED)
+        {
             let all = _mm_or_si128(
                 _mm_or_si128(
                     _mm_shuffle_epi8(red, vector(&places[0])),
@@ -135,17 +140,6 @@ fn interleave(red: &[u8], green: &[u8], blue: &[u8], pixels: &mut [u8]) {
     let begin = whole * PIXELS;
     super::interleave(&red[begin..], &green[begin..], &blue[begin..], rest);
 }
-
-/// Of sixteen pixels' bytes, a third each, which byte of which colour goes where; one beyond is none.
-const PLACES: [[[u8; 16]; 3]; 3] = {
-    let mut places = [[[255; 16]; 3]; 3];
-    let mut at = 0;
-    while at < 48 {
-        places[at / 16][at % 3][at % 16] = (at / 3) as u8;
-        at += 1;
-    }
-    places
-};
 
 #[inline]
 #[target_feature(enable = "avx2")]

@@ -5,6 +5,7 @@
 use std::arch::x86_64::*;
 
 use super::HALF;
+use crate::vector::{INTERLEAVED, NO_BYTE};
 
 /// The bytes of 32 pixels of `BYTES`, 1 to 4, byte by byte; there and here the first `BYTES` vectors are used.
 #[inline]
@@ -64,9 +65,9 @@ pub(super) fn join<const BYTES: usize>(planes: [__m256i; 4]) -> [__m256i; 4] {
         2 => [_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b), c, d],
         3 => {
             let planes = [a, b, c];
-            let a = collect(planes, &PUT[0]);
-            let b = collect(planes, &PUT[1]);
-            let c = collect(planes, &PUT[2]);
+            let a = collect(planes, &INTERLEAVED[0]);
+            let b = collect(planes, &INTERLEAVED[1]);
+            let c = collect(planes, &INTERLEAVED[2]);
             [
                 _mm256_permute2x128_si256::<0x20>(a, b),
                 _mm256_permute2x128_si256::<0x12>(a, c),
@@ -119,9 +120,6 @@ pub(super) fn half_twice(bytes: &[u8; HALF]) -> __m256i {
     _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
 }
 
-/// No byte: what is shuffled becomes 0.
-const NONE: u8 = 128;
-
 /// Of the bytes of pixels in a half, the places of all first bytes, then of all second ones and so on.
 const fn grouped(bytes: usize) -> [u8; HALF] {
     let pixels = HALF / bytes;
@@ -134,24 +132,14 @@ const fn grouped(bytes: usize) -> [u8; HALF] {
     places
 }
 
-/// For each byte of a pixel of three, where sixteen pixels have it: in which of three halves, and which byte of that.
+/// [`INTERLEAVED`] the other way: for each byte of a pixel of three, where sixteen pixels have it, in which of three halves, and which
+/// byte of that.
 const TAKEN: [[[u8; HALF]; 3]; 3] = {
-    let mut taken = [[[NONE; HALF]; 3]; 3];
+    let mut taken = [[[NO_BYTE; HALF]; 3]; 3];
     let mut at = 0;
     while at < 3 * HALF {
         taken[at % 3][at / HALF][at / 3] = (at % HALF) as u8;
         at += 1;
     }
     taken
-};
-
-/// For each of three halves, where its bytes come from: which byte of a pixel, and of which pixel.
-const PUT: [[[u8; HALF]; 3]; 3] = {
-    let mut put = [[[NONE; HALF]; 3]; 3];
-    let mut at = 0;
-    while at < 3 * HALF {
-        put[at / HALF][at % 3][at % HALF] = (at / 3) as u8;
-        at += 1;
-    }
-    put
 };
