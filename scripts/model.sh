@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # model.sh: trains the built-in model again, as models/README.md says. DATA: folder with the pictures and the initial
 # classifier (default ../shared/data); OUT: where the run goes (default run-model), with those of its teachers beside it
-# (OUT.teacher, OUT.first); the model is OUT/sharp.safetensors. SEED to change it. Killed, it goes on where it was when it is started
+# (OUT.teacher, OUT.first); the model is OUT/rounded.safetensors. SEED to change it. Killed, it goes on where it was when it is started
 # again. Three quarters of an hour on one core that has bf16; THREADS (1) makes it faster, and other numbers in the last digits.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -51,5 +51,6 @@ go_on distill "$first" "${student[@]}"
 go_on distill "$out" "${student[@]}" --teacher "$first/model.safetensors"
 [ -e "$out/sharp.safetensors" ] || "$casm" sharpen --model "$out/model.safetensors" --data "${full[0]}" --data "${full[1]}" \
     --contrast 3 --area 0.4 --threads "${THREADS:-1}" --out "$out/sharp.safetensors"
-"$casm" evaluate --model "$out/sharp.safetensors" --data "$data/ilsvrc-val-650-dev.tar" --resize stretch \
+[ -e "$out/rounded.safetensors" ] || "$casm" round --model "$out/sharp.safetensors" --out "$out/rounded.safetensors"
+"$casm" evaluate --model "$out/rounded.safetensors" --data "$data/ilsvrc-val-650-dev.tar" --resize stretch \
     --binarize quantile --binarize mean --threshold-sweep --baselines --json "$out/evaluation.json"

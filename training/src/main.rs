@@ -34,6 +34,8 @@ enum Command {
     Distill(Box<command::distill::Arguments>),
     /// Bring a checkpoint's masks nearer to yes and no, with a wanted mean, without moving objects.
     Sharpen(command::sharpen::Arguments),
+    /// Make a checkpoint's weights numbers of bf16, so that it finds nearly the same in bf16 as in f32.
+    Round(command::round::Arguments),
     /// Train a classifier alone: the f(0) that training starts from.
     TrainClassifier(Box<command::train_classifier::Arguments>),
     /// Score a checkpoint's boxes and masks against annotated pictures.
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Train(arguments) => command::train::run(&arguments),
         Command::Distill(arguments) => command::distill::run(&arguments),
         Command::Sharpen(arguments) => command::sharpen::run(&arguments),
+        Command::Round(arguments) => command::round::run(&arguments),
         Command::TrainClassifier(arguments) => command::train_classifier::run(&arguments),
         Command::Evaluate(arguments) => command::evaluate::run(&arguments),
         Command::Confuse(arguments) => command::confuse::run(&arguments),

@@ -17,7 +17,7 @@ mod rounding;
 pub(super) mod tests;
 mod values;
 
-pub use rounding::{values_in_f32, without_activation};
+pub use rounding::{round_stored, values_in_f32, without_activation};
 
 use std::collections::BTreeMap;
 

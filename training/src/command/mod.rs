@@ -16,6 +16,7 @@ pub mod info;
 pub mod localize;
 mod pictures;
 pub mod quantize;
+pub mod round;
 pub mod sharpen;
 pub mod split_classes;
 pub mod stats;
@@ -79,6 +80,13 @@ fn ensure_new(out: &Path, force: bool) -> anyhow::Result<()> {
         out.display()
     );
     Ok(())
+}
+
+/// Adds what was done to the header's notes.
+fn note(header: &mut Header, done: &str) {
+    let notes = &mut header.provenance.notes;
+    let separator = if notes.is_empty() { "" } else { "; " };
+    *notes += &format!("{separator}{done}");
 }
 
 /// Writes what a checkpoint has become to `out`, in the number format that it had; `done` is what should have happened.

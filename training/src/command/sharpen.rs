@@ -89,12 +89,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut header = checkpoint.header().clone();
     // The scores are those of other masks.
     header.provenance.metrics.clear();
-    let notes = &mut header.provenance.notes;
-    let separator = if notes.is_empty() { "" } else { "; " };
-    *notes += &format!(
-        "{separator}sharpened: contrast {}, mean mask {} over {} pictures",
-        arguments.contrast, arguments.area, pictures
+    let done = format!(
+        "sharpened: contrast {}, mean mask {} over {pictures} pictures",
+        arguments.contrast, arguments.area
     );
+    super::note(&mut header, &done);
     let mut tensors: Vec<NamedTensor> = checkpoint.tensors()?.into_values().collect();
     sharpening
         .apply(&mut tensors)

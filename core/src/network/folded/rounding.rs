@@ -7,6 +7,9 @@
 //! Bias Correction*, 2019, section 4.2; here without the batch norms' statistics, which a folded network has not.
 
 mod lost;
+mod stored;
+
+pub use stored::round_stored;
 
 use super::Folded;
 use super::means::channel_means;

@@ -171,7 +171,7 @@ pub fn all_values(
 }
 
 /// A number in [-1, 1) for a name and an index.
-fn noise(name: &str, index: usize) -> f32 {
+pub fn noise(name: &str, index: usize) -> f32 {
     let seed = name.bytes().fold(index as u64 + 1, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -196,7 +196,8 @@ fn values(parameter: &Parameter) -> NamedTensor {
     }
 }
 
-fn tensors(parameters: Vec<Parameter>) -> BTreeMap<String, NamedTensor> {
+/// Made-up values for all of these.
+pub fn tensors(parameters: Vec<Parameter>) -> BTreeMap<String, NamedTensor> {
     let tensors = parameters.iter().map(values);
     tensors
         .map(|tensor| (tensor.name.clone(), tensor))
