@@ -8,14 +8,15 @@ use casm::network::round_stored;
 
 /// Arguments of `casm round`.
 ///
-/// Weights have sixteen bits then in every precision, rounded once, and bf16 differs from f32 by its activations alone. To be done last:
-/// batch norms go into the convolutions before them. Measure what it costs with `casm evaluate`, what bf16 differs by with
+/// For models that will run in bf16: its numbers are rounded once, for every precision, and engines have no weights left to round (but OpenVINO
+/// those of the decoder's last convolution). The first convolution, MobileNetV2's first block and the decoder's last convolution stay as they
+/// are. After training, `distill` and `sharpen`, and before `quantize`. Measure what it costs with `casm evaluate`, and what bf16 differs by with
 /// `casm evaluate --agreement`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Checkpoint file or run folder; the built-in model if left out.
+    /// Checkpoint file or run folder. (The built-in model is rounded.)
     #[arg(long, value_name = "FILE")]
-    model: Option<PathBuf>,
+    model: PathBuf,
     /// The checkpoint to be written.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -30,17 +31,27 @@ pub struct Arguments {
 /// The checkpoint cannot be used; the file cannot be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     super::ensure_new(&arguments.out, arguments.force)?;
-    let checkpoint = super::checkpoint(arguments.model.as_deref())?;
+    let checkpoint = super::checkpoint(Some(&arguments.model))?;
     let mut header = checkpoint.header().clone();
     let mut tensors = checkpoint.tensors()?;
     let count = round_stored(&header.network, &header.input, &mut tensors)?;
+    // The scores and ranges are those of other weights.
     header.provenance.metrics.clear();
+    let had_ranges = header.quantization.take().is_some();
     super::note(&mut header, "weights rounded to numbers of bf16");
     let tensors: Vec<NamedTensor> = tensors.into_values().collect();
     super::write_changed(&checkpoint, &header, &tensors, &arguments.out, "rounded")?;
-    eprintln!(
-        "casm: {count} layers in '{0}' are rounded; measure it with `casm evaluate --agreement --model {0} --data PATH`",
-        arguments.out.display()
-    );
+    let out = arguments.out.display();
+    eprintln!("casm: {count} layers in '{out}' have numbers of bf16");
+    if header.network.decoder.is_some() {
+        eprintln!(
+            "casm: what bf16 differs by: `casm evaluate --agreement --model {out} --data PATH`"
+        );
+    }
+    if had_ranges {
+        eprintln!(
+            "casm: the ranges for int8 were those of the weights before; `casm quantize` measures them again"
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,70 +1,112 @@
-//! A checkpoint's tensors → the same with numbers that bf16 can hold, so that bf16 changes activations alone.
+//! A checkpoint's tensors → the same with numbers that bf16 can hold, so that engines have nothing to round.
 
 use std::collections::BTreeMap;
 
 use super::super::{Folded, full_name, uses};
-use super::values_in_f32;
+use super::{nearest, values_in_f32};
 use crate::checkpoint::NamedTensor;
 use crate::error::Result;
 use crate::header::InputConfig;
 use crate::network::{BATCH_NORM_EPSILON, Graph, NetworkConfig, Operation};
 
+type Tensors = BTreeMap<String, NamedTensor>;
+
+/// Digits after the first one of a batch norm's deviation: half precision holds its square.
+const DEVIATION_DIGITS: i32 = 4;
+/// The smallest deviation, whose square is far above [`BATCH_NORM_EPSILON`].
+const SMALLEST_DEVIATION: f64 = 1.0 / 16.0;
+
 /// Rounds the weights and biases of `tensors`, those of the network that `config` describes, as [`Folded::for_bf16`] does for an
-/// engine, where that computes in bf16 ([`values_in_f32`] are left alone); how many layers it has rounded.
+/// engine; how many layers are in bf16 then. [`values_in_f32`] are left alone.
 ///
-/// What is rounded is the folded network: a batch norm goes into its convolution, and stays as one that does nothing.
+/// What is rounded is the folded network: a batch norm's factors go into its convolution. The norm stays, does nothing in inference,
+/// and in training, with a batch's statistics, what it did before.
 ///
 /// # Errors
 /// [`Error::Checkpoint`](crate::Error::Checkpoint) if a tensor is missing or misshapen.
 pub fn round_stored(
     config: &NetworkConfig,
     input: &InputConfig,
-    tensors: &mut BTreeMap<String, NamedTensor>,
+    tensors: &mut Tensors,
 ) -> Result<usize> {
-    let folded = Folded::new(config, input, tensors)?;
-    let wide = values_in_f32(&folded.graph);
-    let rounded = folded.for_bf16(|layer| !wide[layer], |_| true);
+    let exact = Folded::new(config, input, tensors)?;
+    let wide = values_in_f32(&exact.graph);
+    let rounded = exact.clone().for_bf16(|layer| !wide[layer], |_| true);
     let norms = batch_norms(config);
     let mut count = 0;
-    for (index, layer) in rounded.graph.layers().iter().enumerate() {
-        let (Operation::Conv2d(_) | Operation::Linear { .. }, false) =
-            (&layer.operation, wide[index])
-        else {
-            continue;
-        };
+    for (index, wide) in wide.into_iter().enumerate() {
         let [weight, bias] = rounded.layer_values(index)[..] else {
             continue;
         };
-        let name = weight.name.trim_end_matches(".weight");
-        // A batch norm that is a convolution of its own when folded has other tensors.
-        match tensors.get_mut(&weight.name) {
-            Some(stored) if stored.shape == weight.shape => stored.values = weight.values.clone(),
-            _ => continue,
-        }
+        let Some(name) = weight.name.strip_suffix(".weight") else {
+            continue;
+        };
+        // A level of the decoder, or a batch norm that is a convolution when folded, has no tensor like this.
+        let stored = tensors.get_mut(&weight.name);
+        let Some(stored) = stored.filter(|stored| stored.shape == weight.shape) else {
+            continue;
+        };
         let norm = norms.get(name);
-        if let Some(norm) = norm {
-            // Half precision makes 1 of it, and weights a two hundred thousandth smaller, which rounding does not notice.
-            let variance = (1.0 - BATCH_NORM_EPSILON) as f32;
-            for (part, value) in [
-                ("weight", 1.0),
-                ("running_mean", 0.0),
-                ("running_var", variance),
-            ] {
-                if let Some(stored) = tensors.get_mut(&format!("{norm}.{part}")) {
-                    stored.values.fill(value);
-                }
+        if wide {
+            // What the layers before it lack.
+            let grown = bias.values.iter().zip(&exact.tensors[&bias.name].values);
+            let grown = grown.map(|(rounded, exact)| rounded - exact);
+            let place = norm.map_or_else(|| bias.name.clone(), |norm| format!("{norm}.bias"));
+            if let Some(stored) = tensors.get_mut(&place) {
+                let pairs = stored.values.iter_mut().zip(grown);
+                pairs.for_each(|(value, grown)| *value += grown);
             }
-            if let Some(stored) = tensors.get_mut(&bias.name) {
-                stored.values.fill(0.0);
-            }
+            continue;
         }
-        let name = norm.map_or_else(|| bias.name.clone(), |norm| format!("{norm}.bias"));
-        if let Some(stored) = tensors.get_mut(&name) {
-            stored.values.clone_from(&bias.values);
+        stored.values.clone_from(&weight.values);
+        let shift = match norm {
+            Some(norm) => neutral(norm, &bias.name, &bias.values, tensors),
+            None => None,
+        };
+        if let Some(stored) = tensors.get_mut(&bias.name) {
+            match shift {
+                Some(()) => stored.values.fill(0.0),
+                None => stored.values.clone_from(&bias.values),
+            }
         }
         count += 1;
     }
     Ok(count)
+}
+
+/// Makes a batch norm, whose factors are in its convolution's weights now, one that adds `biases` to that and nothing else.
+///
+/// Of all that do, the one that trains on as before: the convolution's deviation is |γ| by now, so that the norm's factor is as much, and
+/// its shift stays beside what `biases` ask for.
+fn neutral(norm: &str, conv_bias: &str, biases: &[f32], tensors: &mut Tensors) -> Option<()> {
+    let part = |part: &str| format!("{norm}.{part}");
+    let own = tensors.get(conv_bias).map(|tensor| tensor.values.clone());
+    for (channel, &bias) in biases.iter().enumerate() {
+        let value = |name: &str| Some(f64::from(*tensors.get(&part(name))?.values.get(channel)?));
+        let (gamma, mean) = (value("weight")?, value("running_mean")?);
+        let scale = gamma / (value("running_var")? + BATCH_NORM_EPSILON).sqrt();
+        let own = own.as_ref().map_or(0.0, |own| f64::from(own[channel]));
+        let deviation = few_digits(gamma.abs().max(SMALLEST_DEVIATION));
+        let mean = nearest((scale * (mean - own)) as f32);
+        for (name, new) in [
+            ("weight", deviation as f32),
+            (
+                "running_var",
+                (deviation * deviation - BATCH_NORM_EPSILON) as f32,
+            ),
+            ("running_mean", mean),
+            ("bias", bias + mean),
+        ] {
+            *tensors.get_mut(&part(name))?.values.get_mut(channel)? = new;
+        }
+    }
+    Some(())
+}
+
+/// The number with [`DEVIATION_DIGITS`] binary digits after the first that is nearest to this one, above 0.
+fn few_digits(value: f64) -> f64 {
+    let unit = (value.log2().floor() - f64::from(DEVIATION_DIGITS)).exp2();
+    (value / unit).round() * unit
 }
 
 /// Full names of convolutions, and of the batch norms that are folded into them.
@@ -100,9 +142,8 @@ fn names(graph: &Graph) -> Vec<(String, String)> {
 mod tests {
     use super::*;
     use crate::checkpoint::Checkpoint;
-    use crate::network::folded::rounding::nearest;
     use crate::network::folded::tests::{resnet, tensors};
-    use crate::network::{Activation, Block, EncoderConfig, MobilenetV2Config};
+    use crate::network::{Activation, Block, DecoderConfig, EncoderConfig, MobilenetV2Config};
 
     fn mobilenet(batch_norm: bool) -> NetworkConfig {
         NetworkConfig::new(EncoderConfig::MobilenetV2(MobilenetV2Config {
@@ -112,14 +153,29 @@ mod tests {
         }))
     }
 
-    /// With batch norms and without, the folded network becomes what an engine would have made of it, and nothing is left to round.
+    /// The largest difference.
+    fn apart(a: &NamedTensor, b: &NamedTensor) -> f32 {
+        assert_eq!(a.shape, b.shape);
+        let pairs = a.values.iter().zip(&b.values);
+        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    }
+
+    /// With batch norms and without, the folded network becomes what an engine would have made of it, and nothing is left to round. Of
+    /// few channels the decoder's convolutions stay in f32, and take in what the layers before them lack.
     #[test]
     fn what_is_stored_folds_to_numbers_of_bf16() {
         let separate = NetworkConfig {
             separate_encoder: true,
             ..resnet(Block::Basic)
         };
-        for config in [mobilenet(true), mobilenet(false), separate] {
+        let few = NetworkConfig {
+            decoder: Some(DecoderConfig {
+                channels: 8,
+                ..DecoderConfig::default()
+            }),
+            ..mobilenet(false)
+        };
+        for config in [mobilenet(true), mobilenet(false), separate, few] {
             let input = InputConfig::default();
             let before = tensors(config.network().parameters());
             let mut after = before.clone();
@@ -132,22 +188,38 @@ mod tests {
             assert_eq!(found.tensors.len(), expected.tensors.len());
             let mut rounded = 0;
             for (index, wide) in wide.iter().enumerate() {
-                let values = expected.layer_values(index);
-                for tensor in &values {
-                    assert_eq!(&found.tensors[&tensor.name], *tensor);
-                    let exact = tensor.values.iter().all(|&value| nearest(value) == value);
-                    assert!(exact || *wide, "{}", tensor.name);
+                let [weight, bias] = expected.layer_values(index)[..] else {
+                    continue;
+                };
+                assert_eq!(&found.tensors[&weight.name], weight);
+                // A batch norm subtracts a number that was added before.
+                let off = apart(&found.tensors[&bias.name], bias);
+                assert!(off < 1e-5, "{}: {off}", bias.name);
+                if *wide {
+                    assert_eq!(weight, &folded.tensors[&weight.name]);
+                } else {
+                    for tensor in [weight, bias] {
+                        assert!(tensor.values.iter().all(|&value| nearest(value) == value));
+                    }
+                    rounded += 1;
                 }
-                if let (Some(weight), true) = (values.first(), *wide) {
-                    assert_eq!(*weight, &folded.tensors[&weight.name]);
-                }
-                rounded += usize::from(!wide && !values.is_empty());
             }
             assert_eq!(count, rounded);
-            assert_ne!(before, after);
-            let once = after.clone();
-            round_stored(&config, &input, &mut after).expect("complete");
-            assert_eq!(after, once);
+            let mut again = after.clone();
+            round_stored(&config, &input, &mut again).expect("complete");
+            for (name, tensor) in &after {
+                assert!(apart(tensor, &again[name]) < 1e-5, "{name}");
+            }
+        }
+    }
+
+    /// By hand: 0.97 is 15.52 sixteenths and becomes 31 thirty-seconds; 1.04 is 16.64 sixteenths.
+    #[test]
+    fn deviations_have_five_digits() {
+        for (value, expected) in [(0.97, 31.0 / 32.0), (1.04, 17.0 / 16.0), (0.0625, 0.0625)] {
+            assert_eq!(few_digits(value), expected);
+            let square = (expected * expected) as f32;
+            assert_eq!(half::f16::from_f32(square).to_f32(), square);
         }
     }
 
@@ -158,10 +230,17 @@ mod tests {
         let folded = Folded::from_checkpoint(&model).expect("valid");
         let wide = values_in_f32(&folded.graph);
         for index in (0..wide.len()).filter(|&index| !wide[index]) {
-            for tensor in folded.layer_values(index) {
+            for (tensor, of_norms) in folded.layer_values(index).into_iter().zip([2e-5, 1e-3]) {
+                // Half precision makes weights behind batch norms smaller by ε / 2 of their variance, and rounds what biases
+                // are sums with, both at about 1.
+                let share = if tensor.name.starts_with("decoder.") {
+                    of_norms
+                } else {
+                    0.0
+                };
                 for &value in &tensor.values {
-                    // What the batch norms of half precision are off by, and the smallest numbers of that.
-                    let off = 1e-5 * value.abs() + f32::from(half::f16::MIN_POSITIVE_SUBNORMAL);
+                    let off = share * value.abs().max(share)
+                        + f32::from(half::f16::MIN_POSITIVE_SUBNORMAL);
                     let found = (nearest(value) - value).abs();
                     assert!(found <= off, "{}: {value}", tensor.name);
                 }
