@@ -17,7 +17,7 @@ mod rounding;
 pub(super) mod tests;
 mod values;
 
-pub use rounding::{round_stored, values_in_f32, without_activation};
+pub use rounding::{round_to_bf16, values_in_f32, without_activation};
 
 use std::collections::BTreeMap;
 
@@ -166,9 +166,7 @@ impl<'a> Folding<'a> {
                 },
                 Operation::BatchNorm { name } => {
                     let (scale, shift) = self.scale_and_shift(graph, index)?;
-                    let input = layer.inputs[0].index();
-                    let alone = uses[input] == 1;
-                    if alone && matches!(graph.layers()[input].operation, Operation::Conv2d(_)) {
+                    if takes_in(graph, index, &uses).is_some() {
                         self.scale_outputs(operands[0], &scale, &shift);
                         operands[0]
                     } else {
@@ -283,6 +281,15 @@ fn copy(graph: &mut Graph, part: &Graph, inputs: &[Value]) -> Result<Vec<Value>>
     }
     let outputs = part.outputs().iter().map(|value| values[value.index()]);
     Ok(outputs.collect())
+}
+
+/// The convolution that takes in the batch norm at this position: the one before it, if nothing else reads that.
+fn takes_in<'a>(graph: &'a Graph, index: usize, uses: &[usize]) -> Option<&'a Conv2d> {
+    let input = graph.layers()[index].inputs.first()?.index();
+    match &graph.layers()[input].operation {
+        Operation::Conv2d(conv) if uses[input] == 1 => Some(conv),
+        _ => None,
+    }
 }
 
 /// How often each value is read, as a layer's input or as an output.

@@ -22,7 +22,7 @@ pub use decoder::DecoderConfig;
 pub use encoder::{
     Activation, Block, Encoder, EncoderConfig, MobilenetV2Config, ResnetConfig, Tap,
 };
-pub use folded::{Folded, round_stored, values_in_f32, without_activation};
+pub use folded::{Folded, round_to_bf16, values_in_f32, without_activation};
 pub use graph::{BATCH_NORM_EPSILON, Conv2d, Graph, Layer, Operation, Parameter, Role, Value};
 
 /// Everything that decides the network's shape.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use casm::checkpoint::NamedTensor;
-use casm::network::round_stored;
+use casm::network::round_to_bf16;
 
 /// Arguments of `casm round`.
 ///
@@ -34,7 +34,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let checkpoint = super::checkpoint(Some(&arguments.model))?;
     let mut header = checkpoint.header().clone();
     let mut tensors = checkpoint.tensors()?;
-    let count = round_stored(&header.network, &header.input, &mut tensors)?;
+    let count = round_to_bf16(&header.network, &header.input, &mut tensors)?;
     // The scores and ranges are those of other weights.
     header.provenance.metrics.clear();
     let had_ranges = header.quantization.take().is_some();

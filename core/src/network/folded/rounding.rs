@@ -9,7 +9,7 @@
 mod lost;
 mod stored;
 
-pub use stored::round_stored;
+pub use stored::round_to_bf16;
 
 use super::Folded;
 use super::means::channel_means;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{Folded, full_name, uses};
+use super::super::{Folded, full_name, takes_in, uses};
 use super::{nearest, values_in_f32};
 use crate::checkpoint::NamedTensor;
 use crate::error::Result;
@@ -24,7 +24,7 @@ const SMALLEST_DEVIATION: f64 = 1.0 / 16.0;
 ///
 /// # Errors
 /// [`Error::Checkpoint`](crate::Error::Checkpoint) if a tensor is missing or misshapen.
-pub fn round_stored(
+pub fn round_to_bf16(
     config: &NetworkConfig,
     input: &InputConfig,
     tensors: &mut Tensors,
@@ -47,10 +47,10 @@ pub fn round_stored(
             continue;
         };
         let norm = norms.get(name);
+        let exact = &exact.tensors[&bias.name].values;
         if wide {
             // What the layers before it lack.
-            let grown = bias.values.iter().zip(&exact.tensors[&bias.name].values);
-            let grown = grown.map(|(rounded, exact)| rounded - exact);
+            let grown = bias.values.iter().zip(exact).map(|(new, old)| new - old);
             let place = norm.map_or_else(|| bias.name.clone(), |norm| format!("{norm}.bias"));
             if let Some(stored) = tensors.get_mut(&place) {
                 let pairs = stored.values.iter_mut().zip(grown);
@@ -59,48 +59,63 @@ pub fn round_stored(
             continue;
         }
         stored.values.clone_from(&weight.values);
-        let shift = match norm {
-            Some(norm) => neutral(norm, &bias.name, &bias.values, tensors),
-            None => None,
-        };
         if let Some(stored) = tensors.get_mut(&bias.name) {
-            match shift {
-                Some(()) => stored.values.fill(0.0),
+            match norm {
+                Some(_) => stored.values.fill(0.0),
                 None => stored.values.clone_from(&bias.values),
             }
+        }
+        if let Some(norm) = norm {
+            neutralise(norm, &bias.values, exact, tensors);
         }
         count += 1;
     }
     Ok(count)
 }
 
-/// Makes a batch norm, whose factors are in its convolution's weights now, one that adds `biases` to that and nothing else.
+/// Makes a batch norm, whose factors are in its convolution's weights now, one that adds `rounded` to that and nothing else; `exact` is what
+/// it added when it was folded.
 ///
 /// Of all that do, the one that trains on as before: the convolution's deviation is |γ| by now, so that the norm's factor is as much, and
-/// its shift stays beside what `biases` ask for.
-fn neutral(norm: &str, conv_bias: &str, biases: &[f32], tensors: &mut Tensors) -> Option<()> {
-    let part = |part: &str| format!("{norm}.{part}");
-    let own = tensors.get(conv_bias).map(|tensor| tensor.values.clone());
-    for (channel, &bias) in biases.iter().enumerate() {
-        let value = |name: &str| Some(f64::from(*tensors.get(&part(name))?.values.get(channel)?));
-        let (gamma, mean) = (value("weight")?, value("running_mean")?);
-        let scale = gamma / (value("running_var")? + BATCH_NORM_EPSILON).sqrt();
-        let own = own.as_ref().map_or(0.0, |own| f64::from(own[channel]));
-        let deviation = few_digits(gamma.abs().max(SMALLEST_DEVIATION));
-        let mean = nearest((scale * (mean - own)) as f32);
-        for (name, new) in [
-            ("weight", deviation as f32),
-            (
-                "running_var",
-                (deviation * deviation - BATCH_NORM_EPSILON) as f32,
-            ),
-            ("running_mean", mean),
-            ("bias", bias + mean),
-        ] {
-            *tensors.get_mut(&part(name))?.values.get_mut(channel)? = new;
+/// its shift stays beside what `rounded` asks for.
+fn neutralise(norm: &str, rounded: &[f32], exact: &[f32], tensors: &mut Tensors) {
+    let tensor = |part: &str| format!("{norm}.{part}");
+    // Folding has found them all.
+    let gammas = tensors[&tensor("weight")].values.iter();
+    let deviations =
+        gammas.map(|&gamma| few_digits(f64::from(gamma.abs()).max(SMALLEST_DEVIATION)));
+    let deviations: Vec<f64> = deviations.collect();
+    let betas = tensors[&tensor("bias")].values.iter();
+    let means: Vec<f32> = betas
+        .zip(exact)
+        .map(|(beta, exact)| nearest(beta - exact))
+        .collect();
+    let shifts = rounded
+        .iter()
+        .zip(&means)
+        .map(|(rounded, mean)| rounded + mean);
+    let variances = deviations
+        .iter()
+        .map(|deviation| deviation * deviation - BATCH_NORM_EPSILON);
+    for (part, values) in [
+        ("bias", shifts.collect()),
+        ("running_mean", means.clone()),
+        (
+            "running_var",
+            variances.map(|variance| variance as f32).collect(),
+        ),
+        (
+            "weight",
+            deviations
+                .iter()
+                .map(|&deviation| deviation as f32)
+                .collect(),
+        ),
+    ] {
+        if let Some(stored) = tensors.get_mut(&tensor(part)) {
+            stored.values = values;
         }
     }
-    Some(())
 }
 
 /// The number with [`DEVIATION_DIGITS`] binary digits after the first that is nearest to this one, above 0.
@@ -122,18 +137,13 @@ fn batch_norms(config: &NetworkConfig) -> BTreeMap<String, String> {
 
 fn names(graph: &Graph) -> Vec<(String, String)> {
     let uses = uses(graph);
-    let layers = graph.layers().iter();
-    let pairs = layers.filter_map(|layer| {
+    let layers = graph.layers().iter().enumerate();
+    let pairs = layers.filter_map(|(index, layer)| {
         let Operation::BatchNorm { name } = &layer.operation else {
             return None;
         };
-        let input = layer.inputs.first()?.index();
-        match &graph.layers()[input].operation {
-            Operation::Conv2d(conv) if uses[input] == 1 => {
-                Some((full_name(graph, &conv.name), full_name(graph, name)))
-            }
-            _ => None,
-        }
+        let conv = takes_in(graph, index, &uses)?;
+        Some((full_name(graph, &conv.name), full_name(graph, name)))
     });
     pairs.collect()
 }
@@ -179,7 +189,7 @@ mod tests {
             let input = InputConfig::default();
             let before = tensors(config.network().parameters());
             let mut after = before.clone();
-            let count = round_stored(&config, &input, &mut after).expect("complete");
+            let count = round_to_bf16(&config, &input, &mut after).expect("complete");
 
             let folded = Folded::new(&config, &input, &before).expect("complete");
             let wide = values_in_f32(&folded.graph);
@@ -206,14 +216,14 @@ mod tests {
             }
             assert_eq!(count, rounded);
             let mut again = after.clone();
-            round_stored(&config, &input, &mut again).expect("complete");
+            round_to_bf16(&config, &input, &mut again).expect("complete");
             for (name, tensor) in &after {
                 assert!(apart(tensor, &again[name]) < 1e-5, "{name}");
             }
         }
     }
 
-    /// By hand: 0.97 is 15.52 sixteenths and becomes 31 thirty-seconds; 1.04 is 16.64 sixteenths.
+    /// By hand: 0.97 is 31.04 thirty-seconds, 1.04 is 16.64 sixteenths.
     #[test]
     fn deviations_have_five_digits() {
         for (value, expected) in [(0.97, 31.0 / 32.0), (1.04, 17.0 / 16.0), (0.0625, 0.0625)] {
@@ -253,7 +263,7 @@ mod tests {
         let config = mobilenet(true);
         let mut tensors = tensors(config.network().parameters());
         tensors.remove("decoder.conv1x1_1.1.running_var");
-        let error = round_stored(&config, &InputConfig::default(), &mut tensors);
+        let error = round_to_bf16(&config, &InputConfig::default(), &mut tensors);
         let error = error.expect_err("incomplete");
         assert!(error.to_string().contains("conv1x1_1.1.running_var"));
     }
