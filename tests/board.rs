@@ -1,6 +1,7 @@
 //! `make bench`'s board in its shortest form, as a child process. Its numbers mean nothing here.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use casm::engine::cpu_has_bf16;
 use casm_tests::{plugin_folder, program};
@@ -59,4 +60,29 @@ fn the_board_has_all_tables_and_says_what_is_absent() {
             .collect();
         assert!(cells.iter().all(|&count| count == cells[0]), "{table}");
     }
+}
+
+#[test]
+fn a_pipeline_that_does_not_start_ends_with_its_reason() {
+    let mut bench = Command::new(program("examples/bench"))
+        .env("GST_PLUGIN_PATH", plugin_folder())
+        .args(["--contestant", "pipeline", "--model", "nowhere.safetensors"])
+        // It asks for a round, if it gets so far.
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let since = Instant::now();
+    while bench.try_wait().expect("it is ours").is_none() {
+        if since.elapsed() > Duration::from_secs(60) {
+            let _ = bench.kill();
+            panic!("it hangs");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let finished = bench.wait_with_output().expect("it has ended");
+    let said = String::from_utf8_lossy(&finished.stderr);
+    assert!(!finished.status.success(), "{said}");
+    assert!(said.contains("nowhere.safetensors"), "{said}");
 }

@@ -14,6 +14,8 @@ mod tests;
 
 pub use reading::{Reading, WEIGHT_ONE, readings};
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 use crate::frame::{Frame, PixelFormat, Plane, PlaneSize, YuvDecoder};
 use crate::geometry::Geometry;
@@ -45,6 +47,9 @@ struct Resizer {
 }
 
 impl InputBuilder {
+    /// Rows of the input that are made together: parts of it are best as long as a multiple.
+    pub const ROWS: usize = ROWS;
+
     /// Writes `[S, S, 3]` RGB bytes of `frame` laid out by `geometry` into `pixels`,
     /// S = `geometry.input_size`.
     ///
@@ -60,15 +65,31 @@ impl InputBuilder {
         geometry: &Geometry,
         pixels: &mut Vec<u8>,
     ) -> Result<()> {
+        self.build_rows(frame, geometry, 0..geometry.input_size as usize, pixels)
+    }
+
+    /// Writes these `rows` of the input alone, as [`build`](Self::build) would, into `pixels`, `[rows, S, 3]`. Rows
+    /// beyond the input there are none.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_rows(
+        &mut self,
+        frame: &Frame<'_>,
+        geometry: &Geometry,
+        rows: Range<usize>,
+        pixels: &mut Vec<u8>,
+    ) -> Result<()> {
         check(frame, geometry)?;
         let side = geometry.input_size as usize;
-        pixels.resize(side * side * 3, 0);
+        let rows = rows.start..rows.end.min(side);
+        pixels.resize(rows.len() * side * 3, 0);
         let sources = sources(frame.format());
         for (source, resizer) in sources.iter().zip(&mut self.resizers) {
             let size = source.size(frame.format(), frame.width(), frame.height());
-            let (columns, rows) = axes(size, geometry);
-            resizer.columns.prepare(columns);
-            resizer.rows.prepare(rows);
+            let (width, height) = axes(size, geometry);
+            resizer.columns.prepare(width);
+            resizer.rows.prepare(height);
         }
         for channel in &mut self.channels {
             channel.resize(row_bytes(side) * ROWS, 0);
@@ -78,7 +99,8 @@ impl InputBuilder {
             for (source, resizer) in sources.iter().zip(&mut self.resizers) {
                 let (these, others) = channels.split_at_mut(source.channels.len());
                 let plane = frame.plane(source.plane);
-                resizer.resize(self.kernel, plane, source, block * ROWS, these);
+                let first = rows.start + block * ROWS;
+                resizer.resize(self.kernel, plane, source, first, these);
                 channels = others;
             }
             self.mix(frame, side, pixels);

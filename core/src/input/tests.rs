@@ -70,6 +70,26 @@ fn every_format_gives_the_same_pixels() {
 }
 
 #[test]
+fn parts_are_rows_of_the_whole() {
+    for format in PixelFormat::ALL {
+        let picture = Picture::new(format, (50, 41), BT709, |x, y| ramp(x, y, false));
+        let frame = picture.frame();
+        for resize in [Resize::Stretch, Resize::Crop] {
+            let geometry = Geometry::new(resize, 50, 41, 33);
+            let whole = input(&picture, resize, 33);
+            let (mut builder, mut part) = (InputBuilder::default(), Vec::new());
+            // Blocks of rows that begin elsewhere, the last row, and beyond it.
+            for rows in [0..33, 8..24, 5..22, 32..40, 40..48] {
+                let built = builder.build_rows(&frame, &geometry, rows.clone(), &mut part);
+                built.unwrap();
+                let expected = &whole[rows.start.min(33) * 99..rows.end.min(33) * 99];
+                assert!(part == expected, "{format} {resize:?} {rows:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_single_pixel_fills_the_input() {
     for format in PixelFormat::ALL {
         let color = if format == PixelFormat::Gray8 {

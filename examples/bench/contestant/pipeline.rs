@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
 
@@ -63,8 +63,12 @@ pub fn serve(arguments: &Arguments) -> Result<()> {
         let _ = sender.send(());
         gst::PadProbeReturn::Ok
     });
-    // A failure to start is told on the bus, with its reason.
-    let _ = pipeline.set_state(gst::State::Playing);
+    if let Err(error) = pipeline.set_state(gst::State::Playing) {
+        // Nobody would take the first frame, and pushing it would wait for ever.
+        let told = failure(&pipeline)?;
+        pipeline.set_state(gst::State::Null)?;
+        return Err(told.unwrap_or_else(|| error.into()));
+    }
     let ready = Ready {
         network: String::new(),
         engine: String::new(),
@@ -102,15 +106,22 @@ fn stages(element: &gst::Element) -> BTreeMap<String, f64> {
 
 /// Until as many frames have arrived at the sink.
 fn wait(arrivals: &Receiver<()>, frames: u32, pipeline: &gst::Pipeline) -> Result<()> {
-    let bus = pipeline.bus().context("a pipeline has a bus")?;
     for _ in 0..frames {
         while arrivals.recv_timeout(Duration::from_millis(200)).is_err() {
-            if let Some(message) = bus.pop_filtered(&[gst::MessageType::Error])
-                && let gst::MessageView::Error(error) = message.view()
-            {
-                bail!("{}", error.error().message());
+            if let Some(error) = failure(pipeline)? {
+                return Err(error);
             }
         }
     }
     Ok(())
+}
+
+/// The error that the bus tells, if there is one.
+fn failure(pipeline: &gst::Pipeline) -> Result<Option<anyhow::Error>> {
+    let bus = pipeline.bus().context("a pipeline has a bus")?;
+    let message = bus.pop_filtered(&[gst::MessageType::Error]);
+    Ok(message.and_then(|message| match message.view() {
+        gst::MessageView::Error(error) => Some(anyhow!("{}", error.error().message())),
+        _ => None,
+    }))
 }

@@ -119,23 +119,30 @@ impl Intake {
     }
 
     /// Begins an inquiry about the frame that was looked at, to be prepared without the stream's lock and then given
-    /// to [`submit`](Self::submit); `None` if its layout is not known yet.
+    /// to [`submit`](Self::submit), and its desk back; `None` if its layout is not known yet.
     pub fn draft(&mut self) -> Option<Draft> {
         let layout = self.layout.clone()?;
         self.model = self.instance.model();
         let (lane, desk) = (self.lane.clone(), std::mem::take(&mut self.desk));
         let parts = self.parts.pop().unwrap_or_default();
-        Some(Draft::new(lane, self.model.clone(), layout, desk, parts))
+        // With one thread, it would only take the place of this one.
+        let shared = self.instance.is_idle() && self.model.description().threads != 1;
+        let model = self.model.clone();
+        Some(Draft::new(lane, model, layout, desk, parts, shared))
     }
 
-    /// Gives the network what was prepared.
-    pub fn submit(&mut self, inquiry: &Inquiry, mut desk: Desk) {
+    /// Gives the network what was prepared, and is on `desk`.
+    pub fn submit(&mut self, inquiry: &Inquiry, desk: &mut Desk) {
         self.carried = if inquiry.parts.is_empty() {
             Carried::NoRegion
         } else {
             Carried::Inferred(0)
         };
         self.instance.submit(&mut desk.jobs);
+    }
+
+    /// Takes back the desk, for its memory.
+    pub fn put_back(&mut self, desk: Desk) {
         self.desk = desk;
     }
 

@@ -99,7 +99,7 @@ impl CasmeSaliency {
             }
         }
         let inquiry = if inquire {
-            Some(self.inquire(&buffer, &settings)?)
+            Some(self.inquire(&buffer, &prospect.layout, &settings)?)
         } else {
             match lock(&self.intake).as_mut() {
                 Some(intake) => intake.reuse(),
@@ -121,6 +121,7 @@ impl CasmeSaliency {
     fn inquire(
         &self,
         buffer: &gst::Buffer,
+        layout: &FrameLayout,
         settings: &Settings,
     ) -> Result<Inquiry, gst::FlowError> {
         let draft = match lock(&self.intake).as_mut() {
@@ -129,9 +130,15 @@ impl CasmeSaliency {
         };
         // Not the lock: a resize takes its time, in which the task has frames to finish.
         let prepared = draft.prepare(buffer, settings);
-        let (inquiry, desk) = prepared.map_err(|error| self.fail(&error))?;
+        let (mut inquiry, mut desk) = prepared.map_err(|error| self.fail(&error))?;
         match lock(&self.intake).as_mut() {
-            Some(intake) => intake.submit(&inquiry, desk),
+            Some(intake) => intake.submit(&inquiry, &mut desk),
+            None => return Err(gst::FlowError::Flushing),
+        }
+        let shared = inquiry.share(buffer, layout, &mut desk);
+        shared.map_err(|error| self.fail(&error))?;
+        match lock(&self.intake).as_mut() {
+            Some(intake) => intake.put_back(desk),
             None => return Err(gst::FlowError::Flushing),
         }
         Ok(inquiry)

@@ -10,7 +10,7 @@ use casm_core::{BoundingBox, Frame, Geometry, Resize, Result};
 use crate::saliency::frame::regions::{Region, RoiMode};
 use crate::saliency::frame::{FrameLayout, LaidBuffer};
 use crate::saliency::settings::Settings;
-use crate::saliency::worker::lane::{Answer, Job, Lane, Picture, Ticket};
+use crate::saliency::worker::lane::{Answer, Content, Job, Lane, Picture, Ticket};
 use crate::saliency::worker::model::Model;
 
 /// What the network has been given of a frame.
@@ -28,8 +28,34 @@ pub struct Inquiry {
     pub options: LocalizeOptions,
     /// What it took to prepare the pictures.
     pub prepared: Duration,
-    /// When they were ready for the worker.
+    /// When they were ready for the worker, as far as this thread prepares them.
     pub submitted: Instant,
+}
+
+impl Inquiry {
+    /// Prepares with the worker, which has the job already, what was left to it of the frame in `buffer`.
+    ///
+    /// # Errors
+    /// As [`Draft::prepare`].
+    pub fn share(
+        &mut self,
+        buffer: &gst::BufferRef,
+        layout: &FrameLayout,
+        desk: &mut Desk,
+    ) -> Result<()> {
+        for part in &self.parts {
+            let Some(strips) = part.ticket.strips() else {
+                continue;
+            };
+            let begin = Instant::now();
+            layout.read(buffer, |frame| {
+                strips.make(&mut desk.input, frame, &part.geometry)
+            })?;
+            self.submitted = Instant::now();
+            self.prepared += self.submitted - begin;
+        }
+        Ok(())
+    }
 }
 
 /// A picture that the network has been given.
@@ -64,16 +90,20 @@ pub struct Draft {
     lane: Lane,
     model: Arc<Model>,
     layout: Arc<FrameLayout>,
+    /// Whether the worker is to help.
+    shared: bool,
 }
 
 impl Draft {
-    /// Of a frame with this layout, in memory of earlier ones, for a network; `lane` leads there. `parts` are none.
+    /// Of a frame with this layout, in memory of earlier ones, for a network; `lane` leads there. `parts` are none. If
+    /// `shared`, the worker is to help with a whole frame.
     pub fn new(
         lane: Lane,
         model: Arc<Model>,
         layout: Arc<FrameLayout>,
         desk: Desk,
         parts: Vec<Part>,
+        shared: bool,
     ) -> Draft {
         Draft {
             parts,
@@ -81,6 +111,7 @@ impl Draft {
             lane,
             model,
             layout,
+            shared,
         }
     }
 
@@ -100,7 +131,10 @@ impl Draft {
         };
         match settings.roi_mode {
             RoiMode::Full if self.model.description().prepares_input => {
-                self.take_as_is(buffer, whole);
+                self.take_whole(buffer, whole, Content::Frame);
+            }
+            RoiMode::Full if self.shared => {
+                self.take_whole(buffer, whole, Content::Strips);
             }
             RoiMode::Full => {
                 layout.read(buffer, |frame| self.take(frame, whole, None, true))?;
@@ -120,16 +154,21 @@ impl Draft {
         Ok((inquiry, self.desk))
     }
 
-    /// The frame itself, for an engine that prepares its input. Regions, which share a frame, are prepared here for
-    /// such an engine too.
-    fn take_as_is(&mut self, buffer: &gst::Buffer, whole: BoundingBox) {
+    /// The frame itself, for the worker or for an engine that prepares its input. Regions, which share a frame, are
+    /// prepared here always.
+    fn take_whole(
+        &mut self,
+        buffer: &gst::Buffer,
+        whole: BoundingBox,
+        content: fn(LaidBuffer) -> Content,
+    ) {
         let frame = LaidBuffer {
             buffer: buffer.clone(),
             layout: self.layout.clone(),
             geometry: self.geometry(whole),
         };
         let picture = self.lane.picture();
-        self.add(picture, Some(frame), whole, None, true);
+        self.add(picture, content(frame), whole, None, true);
     }
 
     /// A picture of each region.
@@ -165,7 +204,7 @@ impl Draft {
         self.desk
             .input
             .build(&frame, &geometry, &mut picture.pixels)?;
-        self.add(picture, None, area, region, last);
+        self.add(picture, Content::Pixels, area, region, last);
         Ok(())
     }
 
@@ -173,12 +212,12 @@ impl Draft {
     fn add(
         &mut self,
         picture: Picture,
-        frame: Option<LaidBuffer>,
+        content: Content,
         area: BoundingBox,
         region: Option<Region>,
         last: bool,
     ) {
-        let (job, ticket) = self.lane.job(self.model.clone(), picture, frame, last);
+        let (job, ticket) = self.lane.job(self.model.clone(), picture, content, last);
         self.desk.jobs.push(job);
         self.parts.push(Part {
             ticket,

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use casm_core::engine::Output;
+use casm_core::engine::{LaidFrame, Output};
+use casm_core::input::InputBuilder;
 use casm_core::{Error, Result};
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 
@@ -12,11 +13,22 @@ use crate::saliency::frame::LaidBuffer;
 use crate::saliency::imp::lock;
 use crate::saliency::worker::interrupt::Signal;
 use crate::saliency::worker::model::Model;
+use crate::saliency::worker::strips::Strips;
+
+/// What the worker is given.
+pub enum Content {
+    /// The picture's pixels.
+    Pixels,
+    /// The frame, of which the worker makes them, as far as the stream does not.
+    Strips(LaidBuffer),
+    /// The frame, for an engine that prepares its input itself.
+    Frame(LaidBuffer),
+}
 
 /// One picture, before and after the network.
 #[derive(Default)]
 pub struct Picture {
-    /// `[S, S, 3]`, unless the engine is given the frame instead.
+    /// `[S, S, 3]`, unless the worker is given the frame instead.
     pub pixels: Vec<u8>,
     /// Mask and logits of this picture alone.
     pub output: Output,
@@ -59,6 +71,7 @@ struct Spare {
 struct Mailbox {
     /// The frame that is asked about, until the worker begins with it or nobody waits any more.
     frame: Mutex<Option<LaidBuffer>>,
+    strips: Strips,
     sender: Sender<Answer>,
     receiver: Receiver<Answer>,
     /// Somebody waits, and there is no answer yet. Who ends that, ends it once.
@@ -89,13 +102,13 @@ impl Lane {
         lock(&self.shared.spare).pictures.push(picture);
     }
 
-    /// A picture for the worker, prepared for `model`, or instead of its pixels a `frame` for an engine that prepares its
-    /// input itself; and the ticket for its answer. `last` if it is the last one of its frame.
+    /// A picture for the worker, whose `content` is prepared for `model`; and the ticket for its answer. `last` if it is
+    /// the last one of its frame.
     pub fn job(
         &self,
         model: Arc<Model>,
         picture: Picture,
-        frame: Option<LaidBuffer>,
+        content: Content,
         last: bool,
     ) -> (Job, Ticket) {
         let spare = lock(&self.shared.spare).mailboxes.pop();
@@ -103,14 +116,22 @@ impl Lane {
             let (sender, receiver) = bounded(1);
             Arc::new(Mailbox {
                 frame: Mutex::new(None),
+                strips: Strips::default(),
                 sender,
                 receiver,
                 wanted: AtomicBool::new(false),
             })
         });
         mailbox.wanted.store(true, Ordering::SeqCst);
-        let as_is = frame.is_some();
-        *lock(&mailbox.frame) = frame;
+        let as_is = matches!(content, Content::Frame(_));
+        let in_strips = matches!(content, Content::Strips(_));
+        if in_strips {
+            mailbox.strips.begin();
+        }
+        *lock(&mailbox.frame) = match content {
+            Content::Pixels => None,
+            Content::Strips(frame) | Content::Frame(frame) => Some(frame),
+        };
         self.shared
             .open
             .fetch_add(usize::from(last), Ordering::Relaxed);
@@ -118,6 +139,7 @@ impl Lane {
             model,
             picture: Some(picture),
             as_is,
+            in_strips,
             frame: None,
             mailbox: mailbox.clone(),
             lane: self.clone(),
@@ -125,6 +147,7 @@ impl Lane {
         };
         let ticket = Ticket {
             mailbox: Some(mailbox),
+            in_strips,
             lane: self.clone(),
             last,
         };
@@ -148,6 +171,8 @@ pub struct Job {
     picture: Option<Picture>,
     /// Whether it goes to the engine as a frame, which is then in the mailbox until the worker begins.
     as_is: bool,
+    /// Whether its pixels are still to be made of that frame.
+    in_strips: bool,
     /// From then on; given back before the answer.
     frame: Option<LaidBuffer>,
     mailbox: Arc<Mailbox>,
@@ -171,6 +196,25 @@ impl Job {
         // Before the question: who gives up settles first and takes the frame then, so that one that is wanted has it.
         self.frame = lock(&self.mailbox.frame).take();
         self.is_wanted()
+    }
+
+    /// Makes its pixels, with the stream, where that is left to the worker, and gives the frame back. False if it cannot
+    /// be done; that is answered then.
+    pub fn complete(&mut self, input: &mut InputBuilder) -> bool {
+        if !std::mem::take(&mut self.in_strips) {
+            return true;
+        }
+        let (Some(frame), Some(picture)) = (self.frame.take(), &mut self.picture) else {
+            return true;
+        };
+        let strips = &self.mailbox.strips;
+        let made = frame.read(|LaidFrame { frame, geometry }| {
+            strips.complete(input, &frame, &geometry, &mut picture.pixels)
+        });
+        drop(frame);
+        let now = Instant::now();
+        let failed = made.map_err(|error| self.answer(Err(error), now, now));
+        failed.is_ok()
     }
 
     /// Whether somebody still waits for it.
@@ -244,11 +288,18 @@ impl Drop for Job {
 pub struct Ticket {
     /// Until the answer is there.
     mailbox: Option<Arc<Mailbox>>,
+    in_strips: bool,
     lane: Lane,
     last: bool,
 }
 
 impl Ticket {
+    /// The strips of its picture, if the stream is to make some.
+    pub fn strips(&self) -> Option<&Strips> {
+        let mailbox = self.mailbox.as_ref().filter(|_| self.in_strips);
+        mailbox.map(|mailbox| &mailbox.strips)
+    }
+
     /// Waits for the answer; `None` if interrupted, or if it has been given out before.
     pub fn wait(&mut self, interrupt: &Signal) -> Option<Answer> {
         let mailbox = self.mailbox.as_ref()?;

@@ -6,12 +6,15 @@ pub mod lane;
 pub mod model;
 pub mod rotation;
 pub mod shared;
+pub mod strips;
 pub mod swap;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use casm_core::engine::{LaidFrame, Output};
+use casm_core::input::InputBuilder;
 use casm_core::{Error, Result};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, select, unbounded};
 
@@ -52,10 +55,14 @@ pub struct Worker {
 /// Batches one after the other, without a pause, before an old engine is closed all the same: frames wait for it then.
 const MOST_BUSY: u32 = 64;
 
-/// Not bounded itself: each stream has as many jobs as frames and regions, which are.
 #[derive(Default)]
-struct Inbox(Mutex<Delivered>);
+struct Inbox {
+    delivered: Mutex<Delivered>,
+    /// The worker waits for jobs.
+    idle: AtomicBool,
+}
 
+/// Not bounded itself: each stream has as many jobs as frames and regions, which are.
 #[derive(Default)]
 struct Delivered {
     jobs: Vec<Job>,
@@ -100,7 +107,7 @@ impl Worker {
     /// Gives the worker these jobs, all at once, so that they are seen together; takes them out of `jobs`.
     pub fn submit(&self, jobs: &mut Vec<Job>) {
         {
-            let mut delivered = lock(&self.inbox.0);
+            let mut delivered = lock(&self.inbox.delivered);
             if !delivered.closed {
                 delivered.jobs.append(jobs);
             }
@@ -111,6 +118,11 @@ impl Worker {
             // Full: it rings already.
             let _ = bell.try_send(());
         }
+    }
+
+    /// Whether it has nothing to do at the moment.
+    pub fn is_idle(&self) -> bool {
+        self.inbox.idle.load(Ordering::Relaxed)
     }
 
     /// Where engines go that are to be closed in the worker's thread.
@@ -140,7 +152,7 @@ struct Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         let left = {
-            let mut delivered = lock(&self.inbox.0);
+            let mut delivered = lock(&self.inbox.delivered);
             delivered.closed = true;
             std::mem::take(&mut delivered.jobs)
         };
@@ -152,6 +164,7 @@ impl Serving {
     fn serve(&self, rung: &Receiver<()>, batching: Batching) {
         let mut waiting = Rotation::default();
         let (mut batch, mut bench) = (Vec::new(), Bench::default());
+        let mut input = InputBuilder::default();
         let mut busy = 0;
         loop {
             self.take_in(&mut waiting);
@@ -165,8 +178,10 @@ impl Serving {
             }
             if waiting.is_empty() {
                 busy = 0;
+                self.inbox.idle.store(true, Ordering::Relaxed);
                 select! {
                     recv(self.closed) -> engine => if let Ok(engine) = engine {
+                        self.inbox.idle.store(false, Ordering::Relaxed);
                         engine.close();
                     },
                     recv(rung) -> bell => if bell.is_err() {
@@ -174,6 +189,7 @@ impl Serving {
                         return;
                     },
                 }
+                self.inbox.idle.store(false, Ordering::Relaxed);
                 continue;
             }
             let deadline = Instant::now() + batching.patience;
@@ -183,14 +199,14 @@ impl Serving {
             // All that is there, so that everyone's turn is seen.
             self.take_in(&mut waiting);
             waiting.take(batching.most.max(1), &mut batch, Job::is_alike);
-            batch.retain_mut(Job::begin);
+            batch.retain_mut(|job| job.begin() && job.complete(&mut input));
             bench.run(&mut batch);
             batch.clear();
         }
     }
 
     fn take_in(&self, waiting: &mut Rotation<Job>) {
-        for job in lock(&self.inbox.0).jobs.drain(..) {
+        for job in lock(&self.inbox.delivered).jobs.drain(..) {
             waiting.add(job.stream(), job);
         }
     }

@@ -114,6 +114,11 @@ impl Instance {
         &self.options
     }
 
+    /// Whether the worker has nothing to do at the moment.
+    pub fn is_idle(&self) -> bool {
+        self.worker.is_idle()
+    }
+
     /// Gives the worker these jobs, to be seen together; takes them out of `jobs`.
     pub fn submit(&self, jobs: &mut Vec<Job>) {
         self.worker.submit(jobs);
