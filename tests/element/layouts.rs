@@ -46,6 +46,25 @@ fn every_format_finds_the_same_box_as_the_library() {
     }
 }
 
+/// With more than one thread, the worker makes a part of the input of such a frame. Sums may then be in another order:
+/// 1e-5, as for any number of threads (src/packed/tests.rs); a strip of eight rows at a wrong place makes more than 1e-2.
+#[test]
+fn large_frames_find_the_same_mask_as_the_library() {
+    let (width, height) = (1283, 961);
+    let pixels = ball(width, height, (0.4, 0.55));
+    let expected = localize(&pixels, width, height);
+    let info = info(PixelFormat::Rgb, width, height);
+    let mut harness = harness(&[("threads", "2")], &info);
+    for number in 0..4 {
+        let frame = buffer(&pixels, width, height, number);
+        let result = harness.push_and_pull(frame).expect("a frame out");
+        let mask = mask(&result);
+        let pairs = mask.values.iter().zip(&expected.mask.values);
+        let difference = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(difference <= 1e-5, "frame {number}: {difference}");
+    }
+}
+
 #[test]
 fn odd_sizes_from_16_to_8192_are_accepted() {
     // Every format at its smallest, at odd sizes, and as wide as may be; large frames in the format that keeps this fast.

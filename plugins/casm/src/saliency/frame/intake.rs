@@ -10,6 +10,9 @@ use crate::saliency::worker::lane::Lane;
 use crate::saliency::worker::model::Model;
 use crate::saliency::worker::shared::Instance;
 
+/// The worker helps with the input of frames of so many pixels or more; it wakes up in the time that smaller ones take.
+const LARGE: u64 = 1 << 20;
+
 /// What a stream has between start and stop, as far as the arriving frames need it.
 pub struct Intake {
     instance: Arc<Instance>,
@@ -125,10 +128,11 @@ impl Intake {
         self.model = self.instance.model();
         let (lane, desk) = (self.lane.clone(), std::mem::take(&mut self.desk));
         let parts = self.parts.pop().unwrap_or_default();
-        // With one thread, it would only take the place of this one.
-        let shared = self.instance.is_idle() && self.model.description().threads != 1;
+        // Who gives the engine one thread gives this stream no second one either.
+        let worth_it = layout.pixels() >= LARGE && self.model.description().threads != 1;
+        let helped = worth_it && self.instance.claim_help();
         let model = self.model.clone();
-        Some(Draft::new(lane, model, layout, desk, parts, shared))
+        Some(Draft::new(lane, model, layout, desk, parts, helped))
     }
 
     /// Gives the network what was prepared, and is on `desk`.

@@ -1,17 +1,19 @@
 //! GStreamer's video frames as the library's: formats, colours, strides.
 
+pub mod held;
 pub mod intake;
 pub mod negotiation;
 pub mod regions;
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use casm_core::engine::LaidFrame;
 use casm_core::frame::{ColorMatrix, ColorSpace, Plane, PlaneMut};
-use casm_core::{Error, Frame, FrameMut, Geometry, PixelFormat, Result};
+use casm_core::{Error, Frame, FrameMut, PixelFormat, Result};
 use gst_video::prelude::*;
-use gst_video::{VideoColorMatrix, VideoColorRange, VideoFrameRef, VideoInfo, VideoInterlaceMode};
+use gst_video::video_frame::Readable;
+use gst_video::{
+    VideoColorMatrix, VideoColorRange, VideoFrame, VideoFrameRef, VideoInfo, VideoInterlaceMode,
+};
 
 /// Smallest and largest width and height of a frame.
 pub const SIDES: Range<i32> = 16..8193;
@@ -83,6 +85,11 @@ impl FrameLayout {
         self.info.height()
     }
 
+    /// How many pixels that are.
+    pub fn pixels(&self) -> u64 {
+        u64::from(self.width()) * u64::from(self.height())
+    }
+
     /// Time from frame to frame in ns; `None` if it varies.
     pub fn frame_time(&self) -> Option<u64> {
         let second = gst::ClockTime::SECOND.nseconds();
@@ -105,14 +112,24 @@ impl FrameLayout {
         buffer: &gst::BufferRef,
         work: impl FnOnce(&Frame<'_>) -> Result<T>,
     ) -> Result<T> {
-        let mapped = VideoFrameRef::from_buffer_ref_readable(buffer, &self.info).map_err(|_| {
-            self.unusable(format!(
-                "its buffer of {} bytes cannot be mapped",
-                buffer.size()
-            ))
-        })?;
+        let mapped = VideoFrameRef::from_buffer_ref_readable(buffer, &self.info)
+            .map_err(|_| self.unmappable(buffer))?;
+        work(&self.view(&mapped)?)
+    }
+
+    /// The frame in `buffer`, mapped for reading only until it is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Frame`] if the buffer cannot be mapped.
+    fn map(&self, buffer: &gst::Buffer) -> Result<VideoFrame<Readable>> {
+        VideoFrame::from_buffer_readable(buffer.clone(), &self.info)
+            .map_err(|buffer| self.unmappable(&buffer))
+    }
+
+    /// A frame that is mapped.
+    fn view<'a>(&self, mapped: &'a impl VideoFrameExt) -> Result<Frame<'a>> {
         let planes = self
-            .planes(&mapped)?
+            .planes(mapped)?
             .into_iter()
             .map(|Mapped { data, len, stride }| {
                 // SAFETY: `planes` has checked that the bytes are mapped; `mapped` outlives the slice.
@@ -121,13 +138,7 @@ impl FrameLayout {
                     stride,
                 }
             });
-        work(&Frame::new(
-            self.format,
-            self.width(),
-            self.height(),
-            self.color,
-            planes,
-        )?)
+        Frame::new(self.format, self.width(), self.height(), self.color, planes)
     }
 
     /// Lets `work` change the frame in `buffer`. Memory that others hold too is copied first.
@@ -200,6 +211,11 @@ impl FrameLayout {
             .collect()
     }
 
+    fn unmappable(&self, buffer: &gst::BufferRef) -> Error {
+        let bytes = buffer.size();
+        self.unusable(format!("its buffer of {bytes} bytes cannot be mapped"))
+    }
+
     fn unusable(&self, reason: String) -> Error {
         Error::Frame {
             width: self.width(),
@@ -207,31 +223,6 @@ impl FrameLayout {
             format: self.format.name(),
             reason,
         }
-    }
-}
-
-/// A frame as it is. Nobody writes into the buffer before the answer is there.
-pub struct LaidBuffer {
-    /// Holds it.
-    pub buffer: gst::Buffer,
-    /// How it lies in that.
-    pub layout: Arc<FrameLayout>,
-    /// How it lies on the network's square.
-    pub geometry: Geometry,
-}
-
-impl LaidBuffer {
-    /// Lets `work` read the frame.
-    ///
-    /// # Errors
-    /// Those of [`FrameLayout::read`].
-    pub fn read<T>(&self, work: impl FnOnce(LaidFrame<'_>) -> Result<T>) -> Result<T> {
-        self.layout.read(&self.buffer, |frame| {
-            work(LaidFrame {
-                frame: frame.clone(),
-                geometry: self.geometry,
-            })
-        })
     }
 }
 

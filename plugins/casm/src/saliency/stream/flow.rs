@@ -99,7 +99,7 @@ impl CasmeSaliency {
             }
         }
         let inquiry = if inquire {
-            Some(self.inquire(&buffer, &prospect.layout, &settings)?)
+            Some(self.inquire(&buffer, &settings)?)
         } else {
             match lock(&self.intake).as_mut() {
                 Some(intake) => intake.reuse(),
@@ -121,7 +121,6 @@ impl CasmeSaliency {
     fn inquire(
         &self,
         buffer: &gst::Buffer,
-        layout: &FrameLayout,
         settings: &Settings,
     ) -> Result<Inquiry, gst::FlowError> {
         let draft = match lock(&self.intake).as_mut() {
@@ -135,8 +134,8 @@ impl CasmeSaliency {
             Some(intake) => intake.submit(&inquiry, &mut desk),
             None => return Err(gst::FlowError::Flushing),
         }
-        let shared = inquiry.share(buffer, layout, &mut desk);
-        shared.map_err(|error| self.fail(&error))?;
+        let made = inquiry.make_strips(&mut desk);
+        made.map_err(|error| self.fail(&error))?;
         match lock(&self.intake).as_mut() {
             Some(intake) => intake.put_back(desk),
             None => return Err(gst::FlowError::Flushing),
@@ -223,6 +222,7 @@ impl CasmeSaliency {
     ) -> Result<Instant, gst::FlowError> {
         let signal = self.interrupt.signal();
         let (mut ended, mut run) = (Instant::now(), None);
+        let mut prepared = inquiry.submitted;
         for (index, part) in inquiry.parts.iter_mut().enumerate() {
             let answer = part.ticket.wait(&signal);
             let answer = answer.ok_or(gst::FlowError::Flushing)?;
@@ -233,14 +233,15 @@ impl CasmeSaliency {
                 run = Some(answer.begun);
             }
             ended = if index == 0 {
-                lock(&self.latency).add_turn(inquiry.submitted, answer.begun, answer.ended);
+                prepared = answer.completed.unwrap_or(prepared);
+                lock(&self.latency).add_turn(prepared, answer.begun, answer.ended);
                 answer.ended
             } else {
                 ended.max(answer.ended)
             };
             part.answer = Some(answer);
         }
-        times.input = times.network.map(|_| inquiry.prepared);
+        times.input = times.network.map(|_| prepared - inquiry.begun);
         Ok(ended)
     }
 

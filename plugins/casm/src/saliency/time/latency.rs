@@ -79,7 +79,7 @@ impl LatencyEstimate {
         inference + self.turn.percentile(50).unwrap_or_default()
     }
 
-    /// A picture was with the worker from `submitted` on, and in the network from `begun` to `ended`.
+    /// A picture was complete and with the worker from `submitted` on, and in the network from `begun` to `ended`.
     pub fn add_turn(&mut self, submitted: Instant, begun: Instant, ended: Instant) {
         let from = self.ended.map_or(submitted, |ended| submitted.max(ended));
         self.turn.add(begun.saturating_duration_since(from));

@@ -1,17 +1,19 @@
 //! What the network is asked about one frame: pictures of it, or the frame itself.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use casm_core::input::InputBuilder;
 use casm_core::localizer::LocalizeOptions;
 use casm_core::{BoundingBox, Frame, Geometry, Resize, Result};
 
+use crate::saliency::frame::FrameLayout;
+use crate::saliency::frame::held::{LaidBuffer, MappedFrame};
 use crate::saliency::frame::regions::{Region, RoiMode};
-use crate::saliency::frame::{FrameLayout, LaidBuffer};
 use crate::saliency::settings::Settings;
-use crate::saliency::worker::lane::{Answer, Content, Job, Lane, Picture, Ticket};
+use crate::saliency::worker::lane::{Job, Lane, Ticket};
 use crate::saliency::worker::model::Model;
+use crate::saliency::worker::picture::{Answer, Content, Picture};
 
 /// What the network has been given of a frame.
 pub struct Inquiry {
@@ -26,33 +28,23 @@ pub struct Inquiry {
     pub geometry: Geometry,
     /// What is done with the masks.
     pub options: LocalizeOptions,
-    /// What it took to prepare the pictures.
-    pub prepared: Duration,
-    /// When they were ready for the worker, as far as this thread prepares them.
+    /// When its pictures were begun with.
+    pub begun: Instant,
+    /// When they were ready for the worker, but for what is left to it.
     pub submitted: Instant,
 }
 
 impl Inquiry {
-    /// Prepares with the worker, which has the job already, what was left to it of the frame in `buffer`.
+    /// Makes what was left to the worker too, which has it by now, together with it.
     ///
     /// # Errors
     /// As [`Draft::prepare`].
-    pub fn share(
-        &mut self,
-        buffer: &gst::BufferRef,
-        layout: &FrameLayout,
-        desk: &mut Desk,
-    ) -> Result<()> {
-        for part in &self.parts {
-            let Some(strips) = part.ticket.strips() else {
-                continue;
-            };
-            let begin = Instant::now();
-            layout.read(buffer, |frame| {
-                strips.make(&mut desk.input, frame, &part.geometry)
-            })?;
-            self.submitted = Instant::now();
-            self.prepared += self.submitted - begin;
+    pub fn make_strips(&mut self, desk: &mut Desk) -> Result<()> {
+        for part in &mut self.parts {
+            // Let go of at the end: the stream may draw in its buffer when the answer is there.
+            if let (Some(mapped), Some(strips)) = (part.mapped.take(), part.ticket.strips()) {
+                strips.make(&mut desk.input, &mapped.frame()?)?;
+            }
         }
         Ok(())
     }
@@ -70,6 +62,8 @@ pub struct Part {
     pub geometry: Geometry,
     /// The region of interest that it was taken for.
     pub region: Option<Region>,
+    /// The frame, while both this thread and the worker make its picture.
+    pub mapped: Option<Arc<MappedFrame>>,
 }
 
 /// What pictures are made with, kept for its memory from frame to frame.
@@ -90,20 +84,20 @@ pub struct Draft {
     lane: Lane,
     model: Arc<Model>,
     layout: Arc<FrameLayout>,
-    /// Whether the worker is to help.
-    shared: bool,
+    /// Whether the worker helps with a whole frame.
+    helped: bool,
 }
 
 impl Draft {
-    /// Of a frame with this layout, in memory of earlier ones, for a network; `lane` leads there. `parts` are none. If
-    /// `shared`, the worker is to help with a whole frame.
+    /// Of a frame with this layout, in memory of earlier ones, for a network; `lane` leads there. `parts` are none.
+    /// `helped`: the worker does nothing else, and helps with a whole frame.
     pub fn new(
         lane: Lane,
         model: Arc<Model>,
         layout: Arc<FrameLayout>,
         desk: Desk,
         parts: Vec<Part>,
-        shared: bool,
+        helped: bool,
     ) -> Draft {
         Draft {
             parts,
@@ -111,7 +105,7 @@ impl Draft {
             lane,
             model,
             layout,
-            shared,
+            helped,
         }
     }
 
@@ -120,7 +114,7 @@ impl Draft {
     /// # Errors
     /// [`casm_core::Error::Frame`] if the buffer does not hold the frame that was announced.
     pub fn prepare(mut self, buffer: &gst::Buffer, settings: &Settings) -> Result<(Inquiry, Desk)> {
-        let begin = Instant::now();
+        let begun = Instant::now();
         let layout = self.layout.clone();
         let (width, height) = (layout.width(), layout.height());
         let whole = BoundingBox {
@@ -131,11 +125,9 @@ impl Draft {
         };
         match settings.roi_mode {
             RoiMode::Full if self.model.description().prepares_input => {
-                self.take_whole(buffer, whole, Content::Frame);
+                self.take_as_is(buffer, whole);
             }
-            RoiMode::Full if self.shared => {
-                self.take_whole(buffer, whole, Content::Strips);
-            }
+            RoiMode::Full if self.helped => self.take_in_strips(buffer, whole)?,
             RoiMode::Full => {
                 layout.read(buffer, |frame| self.take(frame, whole, None, true))?;
             }
@@ -148,27 +140,35 @@ impl Draft {
             geometry: Geometry::new(Resize::Stretch, width, height, header.input.size),
             options: settings.localize_options(header),
             model: self.model,
-            prepared: begin.elapsed(),
+            begun,
             submitted: Instant::now(),
         };
         Ok((inquiry, self.desk))
     }
 
-    /// The frame itself, for the worker or for an engine that prepares its input. Regions, which share a frame, are
-    /// prepared here always.
-    fn take_whole(
-        &mut self,
-        buffer: &gst::Buffer,
-        whole: BoundingBox,
-        content: fn(LaidBuffer) -> Content,
-    ) {
+    /// The frame itself, for an engine that prepares its input. Regions, which share a frame, are prepared here for
+    /// such an engine too.
+    fn take_as_is(&mut self, buffer: &gst::Buffer, whole: BoundingBox) {
         let frame = LaidBuffer {
             buffer: buffer.clone(),
             layout: self.layout.clone(),
             geometry: self.geometry(whole),
         };
         let picture = self.lane.picture();
-        self.add(picture, content(frame), whole, None, true);
+        self.add(picture, Content::Frame(frame), whole, None, true);
+    }
+
+    /// The frame, for the worker and this thread to make a picture of it together.
+    fn take_in_strips(&mut self, buffer: &gst::Buffer, whole: BoundingBox) -> Result<()> {
+        let geometry = self.geometry(whole);
+        let mapped = MappedFrame::new(buffer, self.layout.clone(), geometry)?;
+        let mapped = Arc::new(mapped);
+        let picture = self.lane.picture();
+        self.add(picture, Content::Strips(mapped.clone()), whole, None, true);
+        if let Some(part) = self.parts.last_mut() {
+            part.mapped = Some(mapped);
+        }
+        Ok(())
     }
 
     /// A picture of each region.
@@ -225,6 +225,7 @@ impl Draft {
             area,
             geometry: self.geometry(area),
             region,
+            mapped: None,
         });
     }
 

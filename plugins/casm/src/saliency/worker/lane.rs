@@ -1,50 +1,19 @@
 //! A stream's way to the worker and back, with memory that its pictures use again and again.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use casm_core::engine::{LaidFrame, Output};
-use casm_core::input::InputBuilder;
 use casm_core::{Error, Result};
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 
-use crate::saliency::frame::LaidBuffer;
+use crate::saliency::frame::held::LaidBuffer;
 use crate::saliency::imp::lock;
 use crate::saliency::worker::interrupt::Signal;
 use crate::saliency::worker::model::Model;
-use crate::saliency::worker::strips::Strips;
-
-/// What the worker is given.
-pub enum Content {
-    /// The picture's pixels.
-    Pixels,
-    /// The frame, of which the worker makes them, as far as the stream does not.
-    Strips(LaidBuffer),
-    /// The frame, for an engine that prepares its input itself.
-    Frame(LaidBuffer),
-}
-
-/// One picture, before and after the network.
-#[derive(Default)]
-pub struct Picture {
-    /// `[S, S, 3]`, unless the worker is given the frame instead.
-    pub pixels: Vec<u8>,
-    /// Mask and logits of this picture alone.
-    pub output: Output,
-}
-
-/// What has become of a picture.
-pub struct Answer {
-    /// With its output, if there is one.
-    pub picture: Picture,
-    /// Whether there is.
-    pub result: Result<()>,
-    /// When the network began with it and those beside it: pictures of one run have the same.
-    pub begun: Instant,
-    /// When it had ended.
-    pub ended: Instant,
-}
+use crate::saliency::worker::picture::{Answer, Content, Picture};
+use crate::saliency::worker::strips::{Assembly, Strips};
 
 /// A stream, as the worker knows it.
 #[derive(Clone)]
@@ -69,8 +38,8 @@ struct Spare {
 
 /// Where an answer arrives.
 struct Mailbox {
-    /// The frame that is asked about, until the worker begins with it or nobody waits any more.
-    frame: Mutex<Option<LaidBuffer>>,
+    /// What is asked about, until the worker begins with it or nobody waits any more.
+    content: Mutex<Content>,
     strips: Strips,
     sender: Sender<Answer>,
     receiver: Receiver<Answer>,
@@ -115,7 +84,7 @@ impl Lane {
         let mailbox = spare.unwrap_or_else(|| {
             let (sender, receiver) = bounded(1);
             Arc::new(Mailbox {
-                frame: Mutex::new(None),
+                content: Mutex::default(),
                 strips: Strips::default(),
                 sender,
                 receiver,
@@ -124,14 +93,10 @@ impl Lane {
         });
         mailbox.wanted.store(true, Ordering::SeqCst);
         let as_is = matches!(content, Content::Frame(_));
-        let in_strips = matches!(content, Content::Strips(_));
-        if in_strips {
+        if matches!(content, Content::Strips(_)) {
             mailbox.strips.begin();
         }
-        *lock(&mailbox.frame) = match content {
-            Content::Pixels => None,
-            Content::Strips(frame) | Content::Frame(frame) => Some(frame),
-        };
+        *lock(&mailbox.content) = content;
         self.shared
             .open
             .fetch_add(usize::from(last), Ordering::Relaxed);
@@ -139,15 +104,14 @@ impl Lane {
             model,
             picture: Some(picture),
             as_is,
-            in_strips,
-            frame: None,
+            content: Content::Pixels,
+            completed: None,
             mailbox: mailbox.clone(),
             lane: self.clone(),
             last,
         };
         let ticket = Ticket {
             mailbox: Some(mailbox),
-            in_strips,
             lane: self.clone(),
             last,
         };
@@ -169,12 +133,11 @@ pub struct Job {
     model: Arc<Model>,
     /// Until it is answered.
     picture: Option<Picture>,
-    /// Whether it goes to the engine as a frame, which is then in the mailbox until the worker begins.
+    /// Whether it goes to the engine as a frame.
     as_is: bool,
-    /// Whether its pixels are still to be made of that frame.
-    in_strips: bool,
-    /// From then on; given back before the answer.
-    frame: Option<LaidBuffer>,
+    /// Since the worker has begun; in the mailbox until then. Frames are given back before the answer.
+    content: Content,
+    completed: Option<Instant>,
     mailbox: Arc<Mailbox>,
     lane: Lane,
     last: bool,
@@ -194,27 +157,44 @@ impl Job {
     /// The worker begins with it. False if nobody waits for it any more; then it is not to be computed.
     pub fn begin(&mut self) -> bool {
         // Before the question: who gives up settles first and takes the frame then, so that one that is wanted has it.
-        self.frame = lock(&self.mailbox.frame).take();
+        self.content = std::mem::take(&mut *lock(&self.mailbox.content));
         self.is_wanted()
     }
 
-    /// Makes its pixels, with the stream, where that is left to the worker, and gives the frame back. False if it cannot
-    /// be done; that is answered then.
-    pub fn complete(&mut self, input: &mut InputBuilder) -> bool {
-        if !std::mem::take(&mut self.in_strips) {
-            return true;
-        }
-        let (Some(frame), Some(picture)) = (self.frame.take(), &mut self.picture) else {
-            return true;
+    /// Makes its pixels, with the stream, where that is left to the worker, and gives the frame back. False if that fails,
+    /// which is answered, or if nobody waits for it any more.
+    pub fn complete(&mut self, assembly: &mut Assembly) -> bool {
+        let mapped = match std::mem::take(&mut self.content) {
+            Content::Strips(mapped) => mapped,
+            content => {
+                self.content = content;
+                return true;
+            }
+        };
+        let Some(picture) = &mut self.picture else {
+            return false;
         };
         let strips = &self.mailbox.strips;
-        let made = frame.read(|LaidFrame { frame, geometry }| {
-            strips.complete(input, &frame, &geometry, &mut picture.pixels)
+        let work = || {
+            let laid = mapped.frame()?;
+            assembly.complete(strips, &laid, &mut picture.pixels)
+        };
+        let made = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+            Err(Error::Engine {
+                engine: "casm".to_owned(),
+                reason: "its input panicked; please report this with the video".to_owned(),
+            })
         });
-        drop(frame);
+        drop(mapped);
         let now = Instant::now();
-        let failed = made.map_err(|error| self.answer(Err(error), now, now));
-        failed.is_ok()
+        self.completed = Some(now);
+        if let Err(error) = made {
+            // After a panic, it holds anything.
+            *assembly = Assembly::default();
+            self.answer(Err(error), now, now);
+            return false;
+        }
+        self.is_wanted()
     }
 
     /// Whether somebody still waits for it.
@@ -229,12 +209,12 @@ impl Job {
 
     /// Its frame, if that goes to the engine as it is and the worker has begun, and the picture for the answer.
     pub fn parts(&mut self) -> (Option<&LaidBuffer>, Option<&mut Picture>) {
-        (self.frame.as_ref(), self.picture.as_mut())
+        (self.content.as_is(), self.picture.as_mut())
     }
 
     /// The frame of these.
     pub fn frame(&self) -> Option<&LaidBuffer> {
-        self.frame.as_ref()
+        self.content.as_is()
     }
 
     /// Whether both can be in one run: pictures of one kind for one network.
@@ -248,7 +228,7 @@ impl Job {
             return;
         };
         // First, so that the stream has its buffer for itself again and may draw in it.
-        self.frame = None;
+        self.content = Content::Pixels;
         if !self.lane.settle(&self.mailbox, self.last) {
             self.lane.recycle(picture);
             return;
@@ -256,6 +236,7 @@ impl Job {
         let answer = Answer {
             picture,
             result,
+            completed: self.completed,
             begun,
             ended,
         };
@@ -288,16 +269,14 @@ impl Drop for Job {
 pub struct Ticket {
     /// Until the answer is there.
     mailbox: Option<Arc<Mailbox>>,
-    in_strips: bool,
     lane: Lane,
     last: bool,
 }
 
 impl Ticket {
-    /// The strips of its picture, if the stream is to make some.
+    /// The strips of its picture, until the answer is there.
     pub fn strips(&self) -> Option<&Strips> {
-        let mailbox = self.mailbox.as_ref().filter(|_| self.in_strips);
-        mailbox.map(|mailbox| &mailbox.strips)
+        self.mailbox.as_ref().map(|mailbox| &mailbox.strips)
     }
 
     /// Waits for the answer; `None` if interrupted, or if it has been given out before.
@@ -319,9 +298,9 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(mailbox) = &self.mailbox {
             self.lane.settle(mailbox, self.last);
-            let frame = lock(&mailbox.frame).take();
-            // Outside of the lock: freeing it takes its time.
-            drop(frame);
+            let content = std::mem::take(&mut *lock(&mailbox.content));
+            // Outside of the lock: freeing a frame takes its time.
+            drop(content);
         }
     }
 }

@@ -4,25 +4,29 @@ pub mod inquiry;
 pub mod interrupt;
 pub mod lane;
 pub mod model;
+pub mod picture;
 pub mod rotation;
 pub mod shared;
 pub mod strips;
 pub mod swap;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use casm_core::engine::{LaidFrame, Output};
-use casm_core::input::InputBuilder;
 use casm_core::{Error, Result};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, select, unbounded};
 
-use crate::saliency::frame::LaidBuffer;
+use crate::saliency::frame::held::LaidBuffer;
 use crate::saliency::imp::lock;
-use crate::saliency::worker::lane::{Job, Picture};
+use crate::saliency::worker::lane::Job;
 use crate::saliency::worker::model::{Closing, Model};
+use crate::saliency::worker::picture::Picture;
 use crate::saliency::worker::rotation::Rotation;
+use crate::saliency::worker::strips::Assembly;
 
 /// How pictures are put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +49,8 @@ impl Default for Batching {
 /// Runs the pictures of all its streams, in turns, in batches of those that wait.
 pub struct Worker {
     inbox: Arc<Inbox>,
+    /// It does not wait for others to share a batch with: the first is to be complete when that begins.
+    eager: bool,
     /// Rung when there is something; dropped to end the thread.
     bell: Option<Sender<()>>,
     /// Where models of this worker go at their end.
@@ -98,6 +104,7 @@ impl Worker {
             })?;
         Ok(Worker {
             inbox,
+            eager: batching.most <= 1 || batching.patience.is_zero(),
             bell: Some(bell),
             closing,
             ended,
@@ -114,15 +121,17 @@ impl Worker {
         }
         // If the thread has died, they tell so.
         jobs.clear();
+        self.inbox.idle.store(false, Ordering::Relaxed);
         if let Some(bell) = &self.bell {
             // Full: it rings already.
             let _ = bell.try_send(());
         }
     }
 
-    /// Whether it has nothing to do at the moment.
-    pub fn is_idle(&self) -> bool {
-        self.inbox.idle.load(Ordering::Relaxed)
+    /// Whether it has nothing to do and would begin with the next job at once, even if that is not complete. True for one
+    /// caller until it has had a job again.
+    pub fn claim_help(&self) -> bool {
+        self.eager && self.inbox.idle.swap(false, Ordering::Relaxed)
     }
 
     /// Where engines go that are to be closed in the worker's thread.
@@ -164,7 +173,7 @@ impl Serving {
     fn serve(&self, rung: &Receiver<()>, batching: Batching) {
         let mut waiting = Rotation::default();
         let (mut batch, mut bench) = (Vec::new(), Bench::default());
-        let mut input = InputBuilder::default();
+        let mut assembly = Assembly::default();
         let mut busy = 0;
         loop {
             self.take_in(&mut waiting);
@@ -199,7 +208,7 @@ impl Serving {
             // All that is there, so that everyone's turn is seen.
             self.take_in(&mut waiting);
             waiting.take(batching.most.max(1), &mut batch, Job::is_alike);
-            batch.retain_mut(|job| job.begin() && job.complete(&mut input));
+            batch.retain_mut(|job| job.begin() && job.complete(&mut assembly));
             bench.run(&mut batch);
             batch.clear();
         }

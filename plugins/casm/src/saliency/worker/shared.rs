@@ -114,9 +114,9 @@ impl Instance {
         &self.options
     }
 
-    /// Whether the worker has nothing to do at the moment.
-    pub fn is_idle(&self) -> bool {
-        self.worker.is_idle()
+    /// See [`Worker::claim_help`].
+    pub fn claim_help(&self) -> bool {
+        self.worker.claim_help()
     }
 
     /// Gives the worker these jobs, to be seen together; takes them out of `jobs`.

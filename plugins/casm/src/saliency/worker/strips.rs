@@ -1,17 +1,18 @@
 //! A picture that two threads make: the one that brings the frame, and the worker, which would only wait for it.
 //!
-//! Each takes strips that the other has not taken, so neither waits for the other as long as there are any, and the work
-//! is shared however late the worker wakes up. A strip's lock is the claim to it.
+//! Each takes strips that the other has not taken, so the work is shared however late the worker wakes up. A strip's lock
+//! is the claim to it. Neither waits for the other: a thread that holds a lock may not be running.
 
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
+use casm_core::engine::LaidFrame;
 use casm_core::input::InputBuilder;
-use casm_core::{Frame, Geometry, Result};
+use casm_core::{Geometry, Result};
 
 use crate::saliency::imp::lock;
 
-/// Of an input of 224 rows each has [`InputBuilder::ROWS`]: the last one that somebody waits for is short.
+/// At most so many: of an input of 224 rows each has [`InputBuilder::ROWS`].
 const STRIPS: usize = 28;
 
 /// The rows of one picture.
@@ -22,6 +23,14 @@ pub struct Strips([Mutex<Strip>; STRIPS]);
 struct Strip {
     made: bool,
     /// `[rows, S, 3]`.
+    pixels: Vec<u8>,
+}
+
+/// What the worker completes pictures with, kept for its memory.
+#[derive(Default)]
+pub struct Assembly {
+    input: InputBuilder,
+    /// Of a strip that the stream is at.
     pixels: Vec<u8>,
 }
 
@@ -36,56 +45,77 @@ impl Strips {
     ///
     /// # Errors
     /// Those of [`InputBuilder::build`].
-    pub fn make(
-        &self,
-        input: &mut InputBuilder,
-        frame: &Frame<'_>,
-        geometry: &Geometry,
-    ) -> Result<()> {
-        let mut strips = self.0.iter().enumerate().take(STRIPS - 1);
+    pub fn make(&self, input: &mut InputBuilder, laid: &LaidFrame<'_>) -> Result<()> {
+        let count = count(&laid.geometry);
+        let mut strips = self.0.iter().enumerate().take(count.saturating_sub(1));
         strips.try_for_each(|(at, strip)| match free(strip) {
-            Some(mut strip) => strip.make(input, frame, geometry, rows(at, geometry)),
+            Some(mut strip) => strip.make(input, laid, at),
             None => Ok(()),
         })
     }
+}
 
-    /// Makes strips from the last on, waits for those that are being made, and puts all into `pixels`, `[S, S, 3]`.
+impl Assembly {
+    /// Makes strips from the last on, and puts all into `pixels`, `[S, S, 3]`.
     ///
     /// # Errors
     /// Those of [`InputBuilder::build`].
     pub fn complete(
-        &self,
-        input: &mut InputBuilder,
-        frame: &Frame<'_>,
-        geometry: &Geometry,
+        &mut self,
+        strips: &Strips,
+        laid: &LaidFrame<'_>,
         pixels: &mut Vec<u8>,
     ) -> Result<()> {
-        for (at, strip) in self.0.iter().enumerate().rev() {
+        let side = laid.geometry.input_size as usize;
+        let strips = &strips.0[..count(&laid.geometry)];
+        for (at, strip) in strips.iter().enumerate().rev() {
             if let Some(mut strip) = free(strip) {
-                strip.make(input, frame, geometry, rows(at, geometry))?;
+                strip.make(&mut self.input, laid, at)?;
             }
         }
-        pixels.clear();
-        for (at, strip) in self.0.iter().enumerate() {
-            let mut strip = lock(strip);
-            // The stream may have failed in it.
-            strip.make(input, frame, geometry, rows(at, geometry))?;
-            pixels.extend_from_slice(&strip.pixels);
+        pixels.resize(side * side * 3, 0);
+        let mut missing = [false; STRIPS];
+        for (at, strip) in strips.iter().enumerate() {
+            missing[at] = !self.copy(strip, at, laid, pixels)?;
+        }
+        // Once more, for what the stream was at. If it still is, that is made anew: it may not be running.
+        for (at, strip) in strips.iter().enumerate() {
+            if missing[at] && !self.copy(strip, at, laid, pixels)? {
+                let rows = rows(at, &laid.geometry);
+                let LaidFrame { frame, geometry } = laid;
+                self.input
+                    .build_rows(frame, geometry, rows.clone(), &mut self.pixels)?;
+                pixels[rows.start * side * 3..rows.end * side * 3].copy_from_slice(&self.pixels);
+            }
         }
         Ok(())
+    }
+
+    /// Copies a strip to its place in `pixels`, if nobody is at it. One that the stream has left, because it could not be
+    /// made, is tried again.
+    fn copy(
+        &mut self,
+        strip: &Mutex<Strip>,
+        at: usize,
+        laid: &LaidFrame<'_>,
+        pixels: &mut [u8],
+    ) -> Result<bool> {
+        let Some(mut strip) = free(strip) else {
+            return Ok(false);
+        };
+        strip.make(&mut self.input, laid, at)?;
+        let row = laid.geometry.input_size as usize * 3;
+        let rows = rows(at, &laid.geometry);
+        pixels[rows.start * row..rows.end * row].copy_from_slice(&strip.pixels);
+        Ok(true)
     }
 }
 
 impl Strip {
-    fn make(
-        &mut self,
-        input: &mut InputBuilder,
-        frame: &Frame<'_>,
-        geometry: &Geometry,
-        rows: Range<usize>,
-    ) -> Result<()> {
+    fn make(&mut self, input: &mut InputBuilder, laid: &LaidFrame<'_>, at: usize) -> Result<()> {
         if !self.made {
-            input.build_rows(frame, geometry, rows, &mut self.pixels)?;
+            let LaidFrame { frame, geometry } = laid;
+            input.build_rows(frame, geometry, rows(at, geometry), &mut self.pixels)?;
             self.made = true;
         }
         Ok(())
@@ -101,26 +131,36 @@ fn free(strip: &Mutex<Strip>) -> Option<MutexGuard<'_, Strip>> {
     }
 }
 
-/// Rows of the input in the strip of this number; in the last ones there may be fewer, or none.
-fn rows(at: usize, geometry: &Geometry) -> Range<usize> {
+/// Rows of a strip; the last one may have fewer.
+fn height(geometry: &Geometry) -> usize {
     let side = geometry.input_size as usize;
-    let each = side.div_ceil(STRIPS).next_multiple_of(InputBuilder::ROWS);
-    (at * each).min(side)..((at + 1) * each).min(side)
+    side.div_ceil(STRIPS).next_multiple_of(InputBuilder::ROWS)
+}
+
+/// Strips of the input.
+fn count(geometry: &Geometry) -> usize {
+    (geometry.input_size as usize).div_ceil(height(geometry).max(1))
+}
+
+/// Rows of the input in the strip of this number.
+fn rows(at: usize, geometry: &Geometry) -> Range<usize> {
+    let (side, height) = (geometry.input_size as usize, height(geometry));
+    at * height..((at + 1) * height).min(side)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::Barrier;
 
     use casm_core::frame::{ColorSpace, Plane};
-    use casm_core::{PixelFormat, Resize};
+    use casm_core::{Frame, PixelFormat, Resize};
 
     use super::*;
 
     const SIZE: (u32, u32) = (70, 50);
 
-    /// Lets `work` look at a frame of noise.
-    fn with_frame<T>(work: impl FnOnce(&Frame<'_>) -> T) -> T {
+    /// Lets `work` look at a frame of noise, for an input of this `side`, and at that input.
+    fn with_frame(side: u32, work: impl FnOnce(LaidFrame<'_>, Vec<u8>)) {
         let bytes = SIZE.0 as usize * 3 * SIZE.1 as usize;
         let noise = (0..bytes as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8);
         let (noise, stride) = (noise.collect::<Vec<_>>(), SIZE.0 as usize * 3);
@@ -130,75 +170,84 @@ mod tests {
         };
         let color = ColorSpace::default();
         let frame = Frame::new(PixelFormat::Rgb, SIZE.0, SIZE.1, color, [plane]);
-        work(&frame.expect("its sizes fit"))
+        let frame = frame.expect("its sizes fit");
+        let geometry = Geometry::new(Resize::Stretch, SIZE.0, SIZE.1, side);
+        let mut expected = Vec::new();
+        InputBuilder::default()
+            .build(&frame, &geometry, &mut expected)
+            .expect("it fits");
+        work(LaidFrame { frame, geometry }, expected);
     }
 
-    fn geometry(side: u32) -> Geometry {
-        Geometry::new(Resize::Stretch, SIZE.0, SIZE.1, side)
+    fn made(strips: &Strips) -> Vec<bool> {
+        strips.0.iter().map(|strip| lock(strip).made).collect()
     }
 
-    /// Sizes whose last strips are as long as the others, shorter, and empty.
+    /// Sizes with strips of equal rows, with a shorter last one, with fewer strips, and with one.
     #[test]
-    fn however_they_share_it_the_picture_is_the_same() {
-        for side in [224, 225, 31] {
-            let (geometry, strips) = (geometry(side), Strips::default());
-            with_frame(|frame| {
-                let (mut ours, mut theirs) = (InputBuilder::default(), InputBuilder::default());
-                let (mut expected, mut pixels) = (Vec::new(), vec![7; 5]);
-                ours.build(frame, &geometry, &mut expected).expect("whole");
-                for alone in [true, false, false, true] {
+    fn a_stream_makes_all_but_the_last_and_the_worker_the_rest() {
+        let (strips, mut assembly) = (Strips::default(), Assembly::default());
+        let (mut input, mut pixels) = (InputBuilder::default(), vec![7; 5]);
+        for (side, count) in [(224, 28), (225, 15), (100, 13), (8, 1)] {
+            with_frame(side, |laid, expected| {
+                for helped in [true, false] {
                     strips.begin();
-                    std::thread::scope(|scope| {
-                        if !alone {
-                            scope.spawn(|| strips.make(&mut theirs, frame, &geometry));
-                        }
-                        strips.complete(&mut ours, frame, &geometry, &mut pixels)
-                    })
-                    .expect("it fits");
-                    assert!(pixels == expected, "side {side}, alone: {alone}");
+                    if helped {
+                        strips.make(&mut input, &laid).expect("it fits");
+                        let expected = (0..STRIPS).map(|at| at + 1 < count);
+                        assert_eq!(made(&strips), expected.collect::<Vec<_>>(), "side {side}");
+                    }
+                    let done = assembly.complete(&strips, &laid, &mut pixels);
+                    done.expect("it fits");
+                    assert!(pixels == expected, "side {side}, helped: {helped}");
                 }
             });
         }
     }
 
     #[test]
-    fn what_one_is_at_the_other_leaves_alone_and_waits_for() {
-        let (geometry, strips) = (geometry(224), Strips::default());
-        with_frame(|frame| {
-            let (mut input, mut expected) = (InputBuilder::default(), Vec::new());
-            input.build(frame, &geometry, &mut expected).expect("whole");
-            let mut slow = lock(&strips.0[3]);
-            std::thread::scope(|scope| {
-                let worker = scope.spawn(|| {
-                    let (mut input, mut pixels) = (InputBuilder::default(), Vec::new());
-                    let made = strips.complete(&mut input, frame, &geometry, &mut pixels);
-                    made.map(|()| pixels)
+    fn two_at_a_time_make_the_same_picture() {
+        with_frame(224, |laid, expected| {
+            let (strips, both) = (Strips::default(), Barrier::new(2));
+            let (mut assembly, mut input) = (Assembly::default(), InputBuilder::default());
+            for _ in 0..50 {
+                let mut pixels = Vec::new();
+                strips.begin();
+                let (stream, worker) = std::thread::scope(|scope| {
+                    let stream = scope.spawn(|| {
+                        both.wait();
+                        strips.make(&mut input, &laid)
+                    });
+                    both.wait();
+                    let worker = assembly.complete(&strips, &laid, &mut pixels);
+                    (stream.join().expect("no panic"), worker)
                 });
-                strips.make(&mut input, frame, &geometry).expect("the rest");
-                std::thread::sleep(Duration::from_millis(20));
-                assert!(!worker.is_finished());
-                let rows = rows(3, &geometry);
-                slow.make(&mut input, frame, &geometry, rows).expect("last");
-                drop(slow);
-                let pixels = worker.join().expect("no panic").expect("it fits");
+                stream.and(worker).expect("it fits");
                 assert!(pixels == expected);
-            });
+            }
+        });
+    }
+
+    /// As if it were not running any more.
+    #[test]
+    fn a_strip_that_the_stream_does_not_let_go_of_is_made_anew() {
+        with_frame(224, |laid, expected| {
+            let (strips, mut pixels) = (Strips::default(), Vec::new());
+            let held = lock(&strips.0[3]);
+            let done = Assembly::default().complete(&strips, &laid, &mut pixels);
+            done.expect("it fits");
+            assert!(pixels == expected && !held.made);
         });
     }
 
     #[test]
-    fn a_stream_that_fails_leaves_its_strips_to_the_worker() {
-        let (right, wrong) = (geometry(224), Geometry::new(Resize::Stretch, 8, 8, 224));
-        let (mut input, mut pixels) = (InputBuilder::default(), Vec::new());
-        let strips = Strips::default();
-        with_frame(|frame| {
-            assert!(strips.make(&mut input, frame, &wrong).is_err());
-            strips
-                .complete(&mut input, frame, &right, &mut pixels)
-                .expect("it fits");
-            assert_eq!(pixels.len(), 224 * 224 * 3);
-            strips.begin();
-            let failed = strips.complete(&mut input, frame, &wrong, &mut pixels);
+    fn what_cannot_be_made_is_an_error_of_both() {
+        let (strips, mut pixels) = (Strips::default(), Vec::new());
+        with_frame(224, |mut laid, _| {
+            laid.geometry.frame_width += 1;
+            let failed = strips.make(&mut InputBuilder::default(), &laid);
+            assert!(failed.is_err() && made(&strips) == [false; STRIPS]);
+            let failed = Assembly::default().complete(&strips, &laid, &mut pixels);
             assert!(failed.is_err());
         });
     }
