@@ -15,7 +15,7 @@ use crate::device;
 use crate::device_input::{DeviceInput, Layout};
 use crate::host_memory::HostMemory;
 use crate::packed::Packed;
-use crate::pixels::copy_values;
+use crate::pixels::append_values;
 use crate::team::Team;
 use crate::torch_engine::{GpuOptions, NAME};
 use crate::torch_error;
@@ -134,14 +134,14 @@ impl Computation {
             && on_cpu
         {
             let begin = Instant::now();
-            let outputs = self.network.run(*count, host.bytes());
+            let done = self.run_pixels(*count, host.bytes(), output);
             if let Some(team) = &mut self.team {
-                match outputs {
-                    Ok(_) => team.ran(*count, begin.elapsed().as_secs_f64()),
+                match done {
+                    Ok(()) => team.ran(*count, begin.elapsed().as_secs_f64()),
                     Err(_) => team.failed(),
                 }
             }
-            return copy_out(outputs?, output);
+            return done;
         }
         if let Pictures::Frames(layouts) = pictures
             && self.input.prepare(layouts)?
@@ -181,6 +181,19 @@ impl Computation {
     }
 }
 
+impl Computation {
+    /// `count` pictures, as many at once as is fastest.
+    fn run_pixels(&self, count: usize, pixels: &[u8], output: &mut Output) -> Result<()> {
+        output.masks.clear();
+        output.logits.clear();
+        let picture = (pixels.len() / count.max(1)).max(1);
+        for part in pixels.chunks(picture.saturating_mul(self.network.at_once())) {
+            append(self.network.run(part.len() / picture, part)?, output)?;
+        }
+        Ok(())
+    }
+}
+
 impl Gpu {
     /// `None` without the shim, and then a line on standard error says once what is missed.
     fn open(index: usize, graphs: bool, replays: Arc<AtomicU64>) -> Result<Option<Gpu>> {
@@ -216,84 +229,22 @@ impl Gpu {
     }
 }
 
+fn copy_out(outputs: Vec<Tensor>, output: &mut Output) -> Result<()> {
+    output.masks.clear();
+    output.logits.clear();
+    append(outputs, output)
+}
+
 /// The logits come last, after the mask of a network that makes one.
-fn copy_out(mut outputs: Vec<Tensor>, output: &mut Output) -> Result<()> {
+fn append(mut outputs: Vec<Tensor>, output: &mut Output) -> Result<()> {
     if let Some(logits) = outputs.pop() {
-        copy_values(&logits, &mut output.logits)?;
+        append_values(&logits, &mut output.logits)?;
     }
-    match outputs.pop() {
-        Some(mask) => copy_values(&mask, &mut output.masks)?,
-        None => output.masks.clear(),
+    if let Some(mask) = outputs.pop() {
+        append_values(&mask, &mut output.masks)?;
     }
     Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cuda::fake;
-    use casm_core::Checkpoint;
-    use casm_core::engine::LaidFrame;
-    use casm_core::frame::{ColorSpace, Frame, PixelFormat, Plane};
-    use casm_core::{Geometry, Resize};
-
-    const SIDE: usize = 64;
-
-    /// On the CPU; with the false functions of a GPU, if any.
-    fn computation(shim: Option<&'static Shim>) -> Computation {
-        let checkpoint = Checkpoint::built_in().expect("valid");
-        let folded = Arc::new(Folded::from_checkpoint(&checkpoint).expect("valid"));
-        let gpu = shim.map(|shim| Gpu {
-            graphs: Some(Graphs::new(Arc::default())),
-            results: HostMemory::new(Some(shim)).expect("memory"),
-            stream: Stream::open(shim, 0).expect("opens"),
-        });
-        Computation {
-            network: Packed::new(&folded, SIDE, Kind::Float, Device::Cpu).expect("valid"),
-            input: DeviceInput::new(Device::Cpu),
-            device: Device::Cpu,
-            side: SIDE as i64,
-            team: None,
-            gpu,
-        }
-    }
-
-    /// What a GPU does beside the network, in each number of batches: pinned memory, graphs that cannot be
-    /// recorded, results read back.
-    #[test]
-    fn the_way_of_gpus_gives_the_same_numbers() {
-        let shim = fake::shim(false);
-        let (mut plain, mut gpu) = (computation(None), computation(Some(shim)));
-        let mut host = HostMemory::new(Some(shim)).expect("memory");
-        let (mut found, mut expected) = (Output::default(), Output::default());
-        for (batch, seed) in [(2, 1), (1, 2), (2, 3), (2, 4)] {
-            let bytes = (0..batch * SIDE * SIDE * 3).map(|at| (at * 31 % (200 + seed)) as u8);
-            let bytes: Vec<u8> = bytes.collect();
-            host.room(bytes.len())
-                .expect("memory")
-                .copy_from_slice(&bytes);
-            let pictures = Pictures::Pixels(batch);
-            gpu.run(&pictures, &host, &mut found).expect("runs");
-            plain.run(&pictures, &host, &mut expected).expect("runs");
-            assert_eq!(found, expected);
-            assert_eq!(found.masks.len(), batch * SIDE * SIDE / 16);
-        }
-        let bytes: Vec<u8> = (0..40 * 30).map(|at| (at % 251) as u8).collect();
-        let plane = Plane {
-            data: &bytes,
-            stride: 40,
-        };
-        let frame = Frame::new(PixelFormat::Gray8, 40, 30, ColorSpace::default(), [plane]);
-        let laid = LaidFrame {
-            frame: frame.expect("fits"),
-            geometry: Geometry::new(Resize::Crop, 40, 30, SIDE as u32),
-        };
-        let frames = [laid.clone(), laid];
-        let pictures = Pictures::Frames(frames.iter().map(Layout::of).collect());
-        host.store_frames(&frames).expect("memory");
-        gpu.run(&pictures, &host, &mut found).expect("runs");
-        plain.run(&pictures, &host, &mut expected).expect("runs");
-        assert_eq!(found, expected);
-        assert_eq!(found.masks[..256], found.masks[256..]);
-    }
-}
+mod tests;

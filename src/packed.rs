@@ -113,6 +113,24 @@ impl Packed {
         self.packing.settle();
     }
 
+    /// How many pictures are best given to one [`run`](Self::run).
+    ///
+    /// Weights are in the order for one. Where several threads compute in f32, oneDNN wants another for more of them, and
+    /// would bring them into it in every run (2.2 times the time of a picture in a run of two, 1.6 in one of eight); one
+    /// thread is fastest with two to four (0.8), and slower again with eight (1.2), when results are in no cache any more.
+    pub fn at_once(&self) -> usize {
+        let Arithmetic {
+            computed,
+            functions,
+            ..
+        } = self.formats.arithmetic;
+        match (functions, computed) {
+            (Some(_), Kind::Float) if tch::get_num_threads() > 1 => 1,
+            (Some(_), Kind::Float) => 4,
+            _ => usize::MAX,
+        }
+    }
+
     /// Outputs of the graph for bytes `[count, S, S, 3]`.
     ///
     /// # Errors

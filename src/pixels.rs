@@ -66,14 +66,23 @@ pub fn per_channel(values: [f32; 3], device: Device) -> std::result::Result<Tens
 /// # Errors
 /// libtorch's.
 pub fn copy_values(tensor: &Tensor, values: &mut Vec<f32>) -> Result<()> {
+    values.clear();
+    append_values(tensor, values)
+}
+
+/// Puts the tensor's numbers behind `values`, in the order of its dimensions.
+///
+/// # Errors
+/// libtorch's.
+pub(crate) fn append_values(tensor: &Tensor, values: &mut Vec<f32>) -> Result<()> {
     let mut copy = || {
         let flat = tensor
             .f_to_kind(Kind::Float)?
             .f_to_device(Device::Cpu)?
             .f_contiguous()?;
-        values.resize(flat.numel(), 0.0);
-        let length = values.len();
-        flat.f_copy_data(values, length)
+        let (before, count) = (values.len(), flat.numel());
+        values.resize(before + count, 0.0);
+        flat.f_copy_data(&mut values[before..], count)
     };
     copy().map_err(torch_error)
 }
