@@ -29,9 +29,9 @@ const LIBRARY_DIR_VARIABLE: &str = "CASM_ENGINE_DIR";
 /// GNU OpenMP reads this when it is loaded: how often a waiting thread looks before it sleeps.
 const SPIN_VARIABLE: &str = "GOMP_SPINCOUNT";
 /// Some hundred microseconds: longer than most gaps between layers, shorter than a time slice. A fifth of it is too little where
-/// waking a thread takes long, as on some virtual machines: 19 instead of 12 ms (MobileNetV2, two threads of a Zen 3;
-/// docs/performance-avx2.md). Beside a busy thread of another program, two threads take 37 ms with this and 25 with the fifth; but
-/// the engine then has one compute, unless the user has said how many, and takes 18.
+/// waking a thread takes long, as on some virtual machines: 15 instead of 10 ms (MobileNetV2, two threads of a Zen 3;
+/// docs/performance-avx2.md). Beside a busy thread of another program, two threads take 29 ms with this and 18 with the fifth; but
+/// the engine then has one compute, unless the user has said how many, and takes 13.
 const SPIN_COUNT: &str = "5000";
 
 /// See [`super::prepare_process`].

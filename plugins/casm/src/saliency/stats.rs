@@ -42,7 +42,8 @@ pub enum Source {
 /// How long the stages of one frame took; `None` where there was none.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StageTimes {
-    /// Resizing and converting, of each picture that the network had.
+    /// Resizing and converting, of each picture that the network had. Where the worker helps, until it is done: if another
+    /// stream's picture came before, with that one's time in the network.
     pub input: Option<Duration>,
     /// The network's runs, with those pictures of other frames and streams that were beside this one's.
     pub network: Option<Duration>,

@@ -123,13 +123,15 @@ impl Intake {
 
     /// Begins an inquiry about the frame that was looked at, to be prepared without the stream's lock and then given
     /// to [`submit`](Self::submit), and its desk back; `None` if its layout is not known yet.
-    pub fn draft(&mut self) -> Option<Draft> {
+    pub fn draft(&mut self, settings: &Settings) -> Option<Draft> {
         let layout = self.layout.clone()?;
         self.model = self.instance.model();
         let (lane, desk) = (self.lane.clone(), std::mem::take(&mut self.desk));
         let parts = self.parts.pop().unwrap_or_default();
+        let engine = self.model.description();
+        let made_here = settings.roi_mode == RoiMode::Full && !engine.prepares_input;
         // Who gives the engine one thread gives this stream no second one either.
-        let worth_it = layout.pixels() >= LARGE && self.model.description().threads != 1;
+        let worth_it = made_here && layout.pixels() >= LARGE && engine.threads != 1;
         let helped = worth_it && self.instance.claim_help();
         let model = self.model.clone();
         Some(Draft::new(lane, model, layout, desk, parts, helped))

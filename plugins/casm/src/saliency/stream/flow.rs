@@ -124,7 +124,9 @@ impl CasmeSaliency {
         settings: &Settings,
     ) -> Result<Inquiry, gst::FlowError> {
         let draft = match lock(&self.intake).as_mut() {
-            Some(intake) => intake.draft().ok_or(gst::FlowError::NotNegotiated)?,
+            Some(intake) => intake
+                .draft(settings)
+                .ok_or(gst::FlowError::NotNegotiated)?,
             None => return Err(gst::FlowError::Flushing),
         };
         // Not the lock: a resize takes its time, in which the task has frames to finish.

@@ -129,7 +129,7 @@ impl Worker {
     }
 
     /// Whether it has nothing to do and would begin with the next job at once, even if that is not complete. True for one
-    /// caller until it has had a job again.
+    /// caller until it has been awake again.
     pub fn claim_help(&self) -> bool {
         self.eager && self.inbox.idle.swap(false, Ordering::Relaxed)
     }

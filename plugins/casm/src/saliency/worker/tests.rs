@@ -14,9 +14,12 @@ use crate::saliency::worker::picture::Content;
 
 const SIZE: (u32, u32) = (64, 48);
 
+/// The pixels of every run.
+type Seen = Arc<Mutex<Vec<Vec<u8>>>>;
+
 /// Keeps the pixels that it was given.
 #[derive(Default)]
-struct Keeper(EngineDescription, Arc<Mutex<Vec<Vec<u8>>>>);
+struct Keeper(EngineDescription, Seen);
 
 impl Engine for Keeper {
     fn description(&self) -> &EngineDescription {
@@ -29,7 +32,7 @@ impl Engine for Keeper {
     }
 }
 
-fn keeper() -> (Arc<Model>, Arc<Mutex<Vec<Vec<u8>>>>) {
+fn keeper() -> (Arc<Model>, Seen) {
     let header = Checkpoint::built_in().expect("there is one");
     let engine = Keeper::default();
     let pixels = engine.1.clone();
