@@ -45,6 +45,12 @@ fn worker(most: usize, patience: Duration) -> Worker {
     Worker::start(Batching { most, patience }).expect("a thread")
 }
 
+/// A worker, a stream's way there, and what would end its waits.
+fn stream() -> (Worker, Lane, Interrupt) {
+    let worker = worker(1, Duration::ZERO);
+    (worker, Lane::new(0), Interrupt::default())
+}
+
 /// Until the worker can help.
 fn claim(worker: &Worker) {
     let since = Instant::now();
@@ -85,11 +91,7 @@ fn help_is_for_one_at_a_time_and_for_none_where_batches_are_waited_for() {
 #[test]
 fn the_worker_makes_what_the_stream_has_not_and_gives_the_frame_back() {
     let (model, seen) = keeper();
-    let (worker, lane, interrupt) = (
-        worker(1, Duration::ZERO),
-        Lane::new(0),
-        Interrupt::default(),
-    );
+    let (worker, lane, interrupt) = stream();
     let (mut buffer, layout, geometry) = frame();
     let mut input = InputBuilder::default();
     let mut expected = Vec::new();
@@ -127,7 +129,7 @@ fn the_worker_makes_what_the_stream_has_not_and_gives_the_frame_back() {
 #[test]
 fn a_frame_that_is_given_up_is_let_go_of_and_not_computed() {
     let (model, seen) = keeper();
-    let (worker, lane) = (worker(1, Duration::ZERO), Lane::new(0));
+    let (worker, lane, _) = stream();
     let (mut buffer, layout, geometry) = frame();
     let mapped = MappedFrame::new(&buffer, layout, geometry).expect("memory of the process");
     let content = Content::Strips(Arc::new(mapped));
@@ -142,11 +144,7 @@ fn a_frame_that_is_given_up_is_let_go_of_and_not_computed() {
 #[test]
 fn what_cannot_be_made_is_answered() {
     let (model, seen) = keeper();
-    let (worker, lane, interrupt) = (
-        worker(1, Duration::ZERO),
-        Lane::new(0),
-        Interrupt::default(),
-    );
+    let (worker, lane, interrupt) = stream();
     let (buffer, layout, geometry) = frame();
     let geometry = Geometry {
         frame_width: 1,
