@@ -29,7 +29,7 @@ use source::{Source, sources};
 #[derive(Debug, Default)]
 pub struct InputBuilder {
     kernel: Kernel,
-    /// One for each source of a format.
+    /// One for each plane of a format.
     resizers: [Resizer; 3],
     /// [`ROWS`] resized rows of each channel, of [`row_bytes`] each.
     channels: [Vec<u8>; 3],
@@ -39,10 +39,21 @@ pub struct InputBuilder {
 #[derive(Debug, Default)]
 struct Resizer {
     rows: Filter,
-    columns: ColumnFilter,
-    /// Rows of the plane, resized in height alone.
+    /// Of every source that is read of the plane.
+    columns: [Columns; 2],
+    /// Bytes of a row that some source reads: of a cropped frame only the columns that are seen.
+    bytes: Range<usize>,
+    /// Values from one row of `sums` to the next: more than there are bytes, see [`Kernel::row_len`].
+    row_len: usize,
+    /// [`ROWS`] rows of the plane, resized in height alone.
     sums: Vec<i16>,
-    /// The same, turned.
+}
+
+/// Makes channels of one source's samples.
+#[derive(Debug, Default)]
+struct Columns {
+    filter: ColumnFilter,
+    /// The samples of [`ROWS`] rows, turned.
     pairs: Vec<Pair>,
 }
 
@@ -84,24 +95,19 @@ impl InputBuilder {
         let side = geometry.input_size as usize;
         let rows = rows.start..rows.end.min(side);
         pixels.resize(rows.len() * side * 3, 0);
-        let sources = sources(frame.format());
-        for (source, resizer) in sources.iter().zip(&mut self.resizers) {
-            let size = source.size(frame.format(), frame.width(), frame.height());
-            let (width, height) = axes(size, geometry);
-            resizer.columns.prepare(width);
-            resizer.rows.prepare(height);
+        let planes = || by_plane(sources(frame.format()));
+        for (resizer, sources) in self.resizers.iter_mut().zip(planes()) {
+            resizer.prepare(sources, frame, geometry);
         }
         for channel in &mut self.channels {
             channel.resize(row_bytes(side) * ROWS, 0);
         }
         for (block, pixels) in pixels.chunks_mut(ROWS * side * 3).enumerate() {
             let mut channels = &mut self.channels[..];
-            for (source, resizer) in sources.iter().zip(&mut self.resizers) {
-                let (these, others) = channels.split_at_mut(source.channels.len());
-                let plane = frame.plane(source.plane);
+            for (resizer, sources) in self.resizers.iter_mut().zip(planes()) {
                 let first = rows.start + block * ROWS;
-                resizer.resize(self.kernel, plane, source, first, these);
-                channels = others;
+                let plane = frame.plane(sources[0].plane);
+                channels = resizer.resize(self.kernel, plane, sources, first, channels);
             }
             self.mix(frame, side, pixels);
         }
@@ -132,44 +138,83 @@ impl InputBuilder {
     }
 }
 
+/// The sources of each plane: those of one follow each other.
+fn by_plane(sources: &[Source]) -> impl Iterator<Item = &[Source]> {
+    sources.chunk_by(|source, next| source.plane == next.plane)
+}
+
 impl Resizer {
-    /// Rows of the input from `first` on, as many as there are of [`ROWS`], of the source's channels.
+    /// For these sources of one plane of `frame`.
+    fn prepare(&mut self, sources: &[Source], frame: &Frame<'_>, geometry: &Geometry) {
+        let (mut start, mut end, mut read_end) = (usize::MAX, 0, 0);
+        for (source, columns) in sources.iter().zip(&mut self.columns) {
+            let size = source.size(frame.format(), frame.width(), frame.height());
+            let (width, height) = axes(size, geometry);
+            self.rows.prepare(height);
+            columns.filter.prepare(width);
+            let bytes = columns.bytes(source);
+            start = start.min(bytes.start);
+            end = end.max(bytes.end);
+            read_end = read_end.max(bytes.start + columns.row_len(source));
+        }
+        self.bytes = start..end;
+        self.row_len = read_end - start;
+        // What is left of other frames between these bytes and the next row is computed with and not read.
+        self.sums.resize(self.row_len * ROWS, 0);
+    }
+
+    /// Rows of the input from `first` on, as many as there are of [`ROWS`], of the sources' channels; the other channels.
+    fn resize<'c>(
+        &mut self,
+        kernel: Kernel,
+        plane: Plane<'_>,
+        sources: &[Source],
+        first: usize,
+        mut channels: &'c mut [Vec<u8>],
+    ) -> &'c mut [Vec<u8>] {
+        // Nor is what is left of other rows beyond the input's last ones.
+        let rows = first..self.rows.len();
+        for (y, sums) in rows.zip(self.sums.chunks_exact_mut(self.row_len)) {
+            let sums = &mut sums[..self.bytes.len()];
+            kernel.add_rows(plane, self.bytes.start, self.rows.tap(y), sums);
+        }
+        for (source, columns) in sources.iter().zip(&mut self.columns) {
+            let (these, others) = channels.split_at_mut(source.channels.len());
+            let from = columns.bytes(source).start - self.bytes.start;
+            columns.resize(kernel, source, (&self.sums[from..], self.row_len), these);
+            channels = others;
+        }
+        channels
+    }
+}
+
+impl Columns {
+    /// Bytes of a row that are read.
+    fn bytes(&self, source: &Source) -> Range<usize> {
+        let (start, end) = self.filter.filter.extent();
+        start * source.sample_bytes..end * source.sample_bytes
+    }
+
+    /// See [`Kernel::row_len`].
+    fn row_len(&self, source: &Source) -> usize {
+        Kernel::row_len(&self.filter, source.sample_bytes)
+    }
+
     fn resize(
         &mut self,
         kernel: Kernel,
-        plane: Plane<'_>,
         source: &Source,
-        first: usize,
+        rows: (&[i16], usize),
         channels: &mut [Vec<u8>],
     ) {
+        let Columns { filter, pairs } = self;
+        let used = source.channels;
         match source.sample_bytes {
-            1 => self.resize_samples::<1>(kernel, plane, source, first, channels),
-            2 => self.resize_samples::<2>(kernel, plane, source, first, channels),
-            3 => self.resize_samples::<3>(kernel, plane, source, first, channels),
-            _ => self.resize_samples::<4>(kernel, plane, source, first, channels),
+            1 => kernel.add_columns::<1>(rows, filter, used, pairs, channels),
+            2 => kernel.add_columns::<2>(rows, filter, used, pairs, channels),
+            3 => kernel.add_columns::<3>(rows, filter, used, pairs, channels),
+            _ => kernel.add_columns::<4>(rows, filter, used, pairs, channels),
         }
-    }
-
-    fn resize_samples<const BYTES: usize>(
-        &mut self,
-        kernel: Kernel,
-        plane: Plane<'_>,
-        source: &Source,
-        first: usize,
-        channels: &mut [Vec<u8>],
-    ) {
-        // Of a cropped frame only the columns that are seen.
-        let (start, end) = self.columns.filter.extent();
-        let row_len = Kernel::row_len::<BYTES>(&self.columns);
-        // What is left of other rows beyond the input's last ones is computed and not read.
-        self.sums.resize(row_len * ROWS, 0);
-        let rows = first..self.rows.len();
-        for (y, sums) in rows.zip(self.sums.chunks_exact_mut(row_len)) {
-            let sums = &mut sums[..(end - start) * BYTES];
-            kernel.add_rows(plane, start * BYTES, self.rows.tap(y), sums);
-        }
-        let (sums, pairs) = (&self.sums, &mut self.pairs);
-        kernel.add_columns::<BYTES>(sums, &self.columns, source.channels, pairs, channels);
     }
 }
 

@@ -79,21 +79,22 @@ impl Kernel {
         }
     }
 
-    /// Values of a row as [`add_columns`](Self::add_columns) reads it: more than the frame may have, of any value.
-    pub(super) fn row_len<const BYTES: usize>(filter: &ColumnFilter) -> usize {
+    /// Values of a row that [`add_columns`](Self::add_columns) reads, of samples of so many bytes: more than the frame may have, of
+    /// any value.
+    pub(super) fn row_len(filter: &ColumnFilter, sample_bytes: usize) -> usize {
         // Of three bytes, vectors read four values at a time and use three.
-        filter.pairs().next_multiple_of(4) * 2 * BYTES + 2
+        filter.pairs().next_multiple_of(4) * 2 * sample_bytes + 2
     }
 
-    /// Resizes [`ROWS`] rows of samples of `BYTES` values, which begin with the filter's first sample, one after the other in `rows`;
-    /// `channels` of each become a plane of rows as long as [`row_bytes`]. `pairs` is memory to work in.
+    /// Resizes [`ROWS`] rows of samples of `BYTES` values, which begin with the filter's first sample, from each row in `rows` to the
+    /// next so many values; `channels` of each become a plane of rows as long as [`row_bytes`]. `pairs` is memory to work in.
     ///
     /// # Panics
-    /// If `rows` are shorter than [`row_len`](Self::row_len), or `resized` than [`ROWS`] rows.
+    /// If the last of `rows` is shorter than [`row_len`](Self::row_len), or `resized` than [`ROWS`] rows.
     #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
     pub(super) fn add_columns<const BYTES: usize>(
         self,
-        rows: &[i16],
+        rows: (&[i16], usize),
         filter: &ColumnFilter,
         channels: &[usize],
         pairs: &mut Vec<Pair>,
@@ -154,12 +155,12 @@ fn add_rows(plane: Plane<'_>, from: usize, first: usize, weights: &[i16], sum: &
 
 /// See [`Kernel::add_columns`].
 fn add_columns<const BYTES: usize>(
-    rows: &[i16],
+    (rows, row_len): (&[i16], usize),
     filter: &ColumnFilter,
     channels: &[usize],
     resized: &mut [Vec<u8>],
 ) {
-    let rows = rows.chunks_exact(Kernel::row_len::<BYTES>(filter));
+    let rows = rows.chunks(row_len).take(ROWS);
     let filter = &filter.filter;
     let (start, _) = filter.extent();
     for (&channel, resized) in channels.iter().zip(resized) {

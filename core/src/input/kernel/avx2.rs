@@ -47,58 +47,86 @@ const BLOCK: usize = 64;
 /// `sum` must hold a whole block.
 #[target_feature(enable = "avx2")]
 fn add_rows(plane: Plane<'_>, from: usize, first: usize, weights: &[i16], sum: &mut [i16]) {
+    let Some(further) = weights.len().checked_sub(1) else {
+        return;
+    };
+    // Checked here for all: in the loops below a check costs as much as the sums.
+    let start = first * plane.stride + from;
+    let rows = &plane.data[start..][..further * plane.stride + sum.len()];
     let last = sum.len() - BLOCK;
-    let blocks = (0..last).step_by(BLOCK);
+    let zero = _mm256_setzero_si256();
+    let half = _mm256_set1_epi32(1 << (WEIGHT_BITS - 1));
+    let (pairs, single) = weights.as_chunks::<2>();
     // The last block ends with the row; what it shares with the one before is computed twice.
-    for at in blocks.chain([last]) {
-        let mut sums = [_mm256_setzero_si256(); 8];
-        let mut offset = first * plane.stride + from + at;
-        fetch_ahead(plane, offset, weights.len(), BLOCK);
-        for pair in weights.chunks(2) {
-            // An odd last row is added to itself with a weight of 0.
-            let (second, next) = match pair {
-                [_, second] => (*second, offset + plane.stride),
-                _ => (0, offset),
-            };
-            let pair_weights = i32::from(second) << 16 | i32::from(pair[0]);
-            let pair_weights = _mm256_set1_epi32(pair_weights);
-            let upper: &[u8; BLOCK] = chunk(&plane.data[offset..]);
-            let lower: &[u8; BLOCK] = chunk(&plane.data[next..]);
-            for half in 0..2 {
-                let (upper, lower) = (bytes(upper, half), bytes(lower, half));
-                let zero = _mm256_setzero_si256();
-                let low = _mm256_unpacklo_epi8(upper, lower);
-                let high = _mm256_unpackhi_epi8(upper, lower);
-                let words = [
-                    _mm256_unpacklo_epi8(low, zero),
-                    _mm256_unpackhi_epi8(low, zero),
-                    _mm256_unpacklo_epi8(high, zero),
-                    _mm256_unpackhi_epi8(high, zero),
-                ];
-                for (sum, words) in sums[4 * half..].iter_mut().zip(words) {
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(words, pair_weights));
-                }
-            }
-            offset += 2 * plane.stride;
+    for at in (0..last).step_by(BLOCK).chain([last]) {
+        let mut sums = [half; 8];
+        let mut row = rows[at..].as_ptr();
+        fetch_ahead(plane, start + at, weights.len(), BLOCK);
+        for &[upper, lower] in pairs {
+            let weights = _mm256_set1_epi32(i32::from(lower) << 16 | i32::from(upper as u16));
+            // SAFETY: `rows` goes from the first row to a whole block after `last` of the last one, and there are as many
+            // rows as weights.
+            let (upper, lower) = unsafe { (load(row), load(row.add(plane.stride))) };
+            add_products(&mut sums, upper, lower, weights);
+            row = row.wrapping_add(2 * plane.stride);
         }
-        const SHIFT: i32 = WEIGHT_BITS as i32;
-        let half = _mm256_set1_epi32(1 << (SHIFT - 1));
-        let rounded = sums.map(|sum| _mm256_srai_epi32::<SHIFT>(_mm256_add_epi32(sum, half)));
-        for (place, four) in rounded.as_chunks::<4>().0.iter().enumerate() {
-            // Unpacking has mixed the halves of the vectors: 0-7 and 16-23 here, 8-15 and 24-31 there.
-            let (low, high) = (
-                _mm256_packs_epi32(four[0], four[1]),
-                _mm256_packs_epi32(four[2], four[3]),
-            );
-            let ordered = [
-                _mm256_permute2x128_si256::<0x20>(low, high),
-                _mm256_permute2x128_si256::<0x31>(low, high),
-            ];
-            let target = &mut sum[at + 32 * place..][..32];
-            for (target, values) in target.as_chunks_mut::<16>().0.iter_mut().zip(ordered) {
-                // SAFETY: the target is an array of 256 bits, and need not be aligned.
-                unsafe { _mm256_storeu_si256(target.as_mut_ptr().cast(), values) };
-            }
+        if let [weight] = single {
+            // SAFETY: as above.
+            let upper = unsafe { load(row) };
+            let weights = _mm256_set1_epi32(i32::from(*weight));
+            add_products(&mut sums, upper, [zero; 2], weights);
+        }
+        store(sums, &mut sum[at..at + BLOCK]);
+    }
+}
+
+/// Adds bytes of two rows times their weights, in the order in which [`store`] expects them.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_products(
+    sums: &mut [__m256i; 8],
+    upper: [__m256i; 2],
+    lower: [__m256i; 2],
+    weights: __m256i,
+) {
+    let zero = _mm256_setzero_si256();
+    for half in 0..2 {
+        let low = _mm256_unpacklo_epi8(upper[half], lower[half]);
+        let high = _mm256_unpackhi_epi8(upper[half], lower[half]);
+        let words = [
+            _mm256_unpacklo_epi8(low, zero),
+            _mm256_unpackhi_epi8(low, zero),
+            _mm256_unpacklo_epi8(high, zero),
+            _mm256_unpackhi_epi8(high, zero),
+        ];
+        for (sum, words) in sums[4 * half..].iter_mut().zip(words) {
+            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(words, weights));
+        }
+    }
+}
+
+/// Sums as levels, in the order of the bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store(sums: [__m256i; 8], target: &mut [i16]) {
+    let mut levels = sums;
+    for level in &mut levels {
+        *level = _mm256_srai_epi32::<{ WEIGHT_BITS as i32 }>(*level);
+    }
+    let targets = target.as_chunks_mut::<32>().0;
+    for (four, target) in levels.as_chunks::<4>().0.iter().zip(targets) {
+        // Unpacking has mixed the halves of the vectors: 0-7 and 16-23 here, 8-15 and 24-31 there.
+        let (low, high) = (
+            _mm256_packs_epi32(four[0], four[1]),
+            _mm256_packs_epi32(four[2], four[3]),
+        );
+        let ordered = [
+            _mm256_permute2x128_si256::<0x20>(low, high),
+            _mm256_permute2x128_si256::<0x31>(low, high),
+        ];
+        for (target, values) in target.as_chunks_mut::<16>().0.iter_mut().zip(ordered) {
+            // SAFETY: the target is an array of 256 bits, and need not be aligned.
+            unsafe { _mm256_storeu_si256(target.as_mut_ptr().cast(), values) };
         }
     }
 }
@@ -175,11 +203,18 @@ pub(super) fn chunk<T, const SIZE: usize>(values: &[T]) -> &[T; SIZE] {
         .expect("rows are as long as was checked")
 }
 
-/// Half a block.
+/// A block.
+///
+/// # Safety
+/// There must be one.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn bytes(block: &[u8; BLOCK], half: usize) -> __m256i {
-    let half: &[u8; 32] = chunk(&block[32 * half..]);
-    // SAFETY: an array of 256 bits; need not be aligned.
-    unsafe { _mm256_loadu_si256(half.as_ptr().cast()) }
+unsafe fn load(block: *const u8) -> [__m256i; 2] {
+    // SAFETY: twice 256 bits; need not be aligned.
+    unsafe {
+        [
+            _mm256_loadu_si256(block.cast()),
+            _mm256_loadu_si256(block.add(BLOCK / 2).cast()),
+        ]
+    }
 }

@@ -6,15 +6,14 @@
 use std::arch::x86_64::*;
 
 use super::super::super::filter::{ColumnFilter, QUAD, WEIGHT_BITS};
-use super::super::{Kernel, Pair, ROWS, row_bytes};
-use super::chunk;
+use super::super::{Pair, ROWS, row_bytes};
 use crate::vector::Avx2;
 
 impl Avx2 {
     /// See [`Kernel::add_columns`].
     pub(in super::super) fn add_columns<const BYTES: usize>(
         self,
-        rows: &[i16],
+        rows: (&[i16], usize),
         filter: &ColumnFilter,
         channels: &[usize],
         pairs: &mut Vec<Pair>,
@@ -24,7 +23,7 @@ impl Avx2 {
         pairs.resize(count * BYTES, Pair::default());
         // SAFETY: `self` proves that the CPU has AVX2.
         unsafe {
-            transpose::<BYTES>(rows, Kernel::row_len::<BYTES>(filter), count, pairs);
+            transpose::<BYTES>(rows, count, pairs);
             for (&channel, resized) in channels.iter().zip(resized) {
                 add_pairs(&pairs[channel * count..][..count], filter, resized);
             }
@@ -32,9 +31,13 @@ impl Avx2 {
     }
 }
 
-/// Rows of `row_len` values → pairs, `[BYTES, count]`.
+/// Rows, from each to the next `row_len` values → pairs, `[BYTES, count]`.
 #[target_feature(enable = "avx2")]
-fn transpose<const BYTES: usize>(rows: &[i16], row_len: usize, count: usize, pairs: &mut [Pair]) {
+fn transpose<const BYTES: usize>(
+    (rows, row_len): (&[i16], usize),
+    count: usize,
+    pairs: &mut [Pair],
+) {
     // Brings neighbours of one channel together.
     let neighbours = match BYTES {
         2 => _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15),
@@ -44,9 +47,16 @@ fn transpose<const BYTES: usize>(rows: &[i16], row_len: usize, count: usize, pai
     let neighbours = _mm256_broadcastsi128_si256(neighbours);
     // Values of a row and pairs of a channel that a vector takes; of three bytes, four values are read and three used.
     let (values, each) = if BYTES == 3 { (6, 1) } else { (8, 4 / BYTES) };
-    let rows = &rows[..ROWS * row_len];
-    for block in 0..count / each {
-        let row = |row: usize| words(&rows[row * row_len + block * values..]);
+    let blocks = count / each;
+    // Checked here for all. The last block's vector is the one that reaches furthest.
+    let end = (ROWS - 1) * row_len + blocks.saturating_sub(1) * values + 8;
+    let rows = rows[..end].as_ptr();
+    for block in 0..blocks {
+        let row = |row: usize| {
+            let values = rows.wrapping_add(row * row_len + block * values);
+            // SAFETY: eight values before `end`, 128 bits; need not be aligned.
+            unsafe { _mm_loadu_si128(values.cast()) }
+        };
         // Four pairs of a row in the lower half, of the row four further in the upper one.
         let mut both = [
             _mm256_set_m128i(row(4), row(0)),
@@ -118,13 +128,4 @@ fn add_pairs(pairs: &[Pair], filter: &ColumnFilter, resized: &mut [u8]) {
             resized[row * row_quads + quad] = *samples;
         }
     }
-}
-
-/// The first eight values.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn words(values: &[i16]) -> __m128i {
-    let words: &[i16; 8] = chunk(values);
-    // SAFETY: an array of 128 bits; need not be aligned.
-    unsafe { _mm_loadu_si128(words.as_ptr().cast()) }
 }
