@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::frame::{Frame, PixelFormat, Plane, PlaneSize, YuvDecoder};
 use crate::geometry::Geometry;
 use filter::{Axis, ColumnFilter, Filter};
-use kernel::{Kernel, Pair, ROWS, row_bytes};
+use kernel::{Kernel, Pair, ROWS, Sums, row_bytes};
 use source::{Source, sources};
 
 /// Resizes frames to the network's input; keeps its buffers and weights from frame to frame.
@@ -44,7 +44,7 @@ struct Resizer {
     /// Bytes of a row that some source reads: of a cropped frame only the columns that are seen.
     bytes: Range<usize>,
     /// Values from one row of `sums` to the next: more than there are bytes, see [`Kernel::row_len`].
-    row_len: usize,
+    stride: usize,
     /// [`ROWS`] rows of the plane, resized in height alone.
     sums: Vec<i16>,
 }
@@ -158,9 +158,9 @@ impl Resizer {
             read_end = read_end.max(bytes.start + columns.row_len(source));
         }
         self.bytes = start..end;
-        self.row_len = read_end - start;
+        self.stride = read_end - start;
         // What is left of other frames between these bytes and the next row is computed with and not read.
-        self.sums.resize(self.row_len * ROWS, 0);
+        self.sums.resize(self.stride * ROWS, 0);
     }
 
     /// Rows of the input from `first` on, as many as there are of [`ROWS`], of the sources' channels; the other channels.
@@ -172,16 +172,20 @@ impl Resizer {
         first: usize,
         mut channels: &'c mut [Vec<u8>],
     ) -> &'c mut [Vec<u8>] {
-        // Nor is what is left of other rows beyond the input's last ones.
+        // What is left of other rows beyond the input's last ones is computed with and not read.
         let rows = first..self.rows.len();
-        for (y, sums) in rows.zip(self.sums.chunks_exact_mut(self.row_len)) {
+        for (y, sums) in rows.zip(self.sums.chunks_exact_mut(self.stride)) {
             let sums = &mut sums[..self.bytes.len()];
             kernel.add_rows(plane, self.bytes.start, self.rows.tap(y), sums);
         }
         for (source, columns) in sources.iter().zip(&mut self.columns) {
             let (these, others) = channels.split_at_mut(source.channels.len());
             let from = columns.bytes(source).start - self.bytes.start;
-            columns.resize(kernel, source, (&self.sums[from..], self.row_len), these);
+            let rows = Sums {
+                values: &self.sums[from..],
+                stride: self.stride,
+            };
+            columns.resize(kernel, source, rows, these);
             channels = others;
         }
         channels
@@ -204,7 +208,7 @@ impl Columns {
         &mut self,
         kernel: Kernel,
         source: &Source,
-        rows: (&[i16], usize),
+        rows: Sums<'_>,
         channels: &mut [Vec<u8>],
     ) {
         let Columns { filter, pairs } = self;

@@ -191,13 +191,16 @@ fn fifty_swaps_leave_no_memory_behind() {
     };
     // Until the allocator has what it keeps.
     swap(10);
+    // The worker closes a model soon after the next one's first frame.
+    std::thread::sleep(Duration::from_millis(500));
     let (used, before) = (heap(), trimmed());
     swap(50);
-    let kept = heap().saturating_sub(used) / 1024;
+    // 2 to 41 KiB more were measured.
+    eventually("what 50 models had in use is given back", || {
+        heap() < used + (1 << 20)
+    });
     let grown = trimmed().saturating_sub(before);
-    println!("after 50 swaps {kept} KiB more in use, of {before} KiB resident memory {grown} more");
-    // 2 to 41 KiB were measured.
-    assert!(kept < 1024, "{kept} KiB more in use");
+    println!("after 50 swaps {grown} KiB more than {before} KiB are resident");
     // A model has 10 MB: losing each would be 500 MB.
-    assert!(grown < 50 * 1024, "{grown} KiB more resident");
+    assert!(grown < 50 * 1024, "{grown} KiB more");
 }

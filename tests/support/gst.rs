@@ -263,8 +263,8 @@ pub fn resident() -> u64 {
         .expect("a line on resident memory with a number")
 }
 
-/// Resident memory in KiB, without what the allocator keeps for later: every new thread may get another of its arenas, and
-/// the model that was in that one (14 MB) stays there as free memory.
+/// Resident memory in KiB, without most of what the allocator keeps for later: every new thread may get another of its arenas,
+/// and the model that was in that one (14 MB) stays there as free memory. At an arena's end it may do so all the same.
 pub fn trimmed() -> u64 {
     // SAFETY: it gives back pages that nothing lies in.
     unsafe { libc::malloc_trim(0) };

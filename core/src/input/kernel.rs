@@ -28,6 +28,14 @@ pub(super) const BLOCK: usize = 32;
 #[repr(align(32))]
 pub(super) struct Pair(#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] [[i16; 2]; ROWS]);
 
+/// [`ROWS`] rows of a plane, resized in height alone, from some sample on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sums<'a> {
+    pub(super) values: &'a [i16],
+    /// Values from one row to the next.
+    pub(super) stride: usize,
+}
+
 /// Which of the versions this machine runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kernel {
@@ -86,15 +94,16 @@ impl Kernel {
         filter.pairs().next_multiple_of(4) * 2 * sample_bytes + 2
     }
 
-    /// Resizes [`ROWS`] rows of samples of `BYTES` values, which begin with the filter's first sample, from each row in `rows` to the
-    /// next so many values; `channels` of each become a plane of rows as long as [`row_bytes`]. `pairs` is memory to work in.
+    /// Resizes rows of samples of `BYTES` values, which begin with the filter's first sample; `channels` of each become a plane of
+    /// rows as long as [`row_bytes`]. `pairs` is memory to work in.
     ///
     /// # Panics
-    /// If the last of `rows` is shorter than [`row_len`](Self::row_len), or `resized` than [`ROWS`] rows.
+    /// If the last of `rows` is shorter than [`row_len`](Self::row_len), which not every version reads to its end, or `resized` than
+    /// [`ROWS`] rows.
     #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
     pub(super) fn add_columns<const BYTES: usize>(
         self,
-        rows: (&[i16], usize),
+        rows: Sums<'_>,
         filter: &ColumnFilter,
         channels: &[usize],
         pairs: &mut Vec<Pair>,
@@ -155,12 +164,12 @@ fn add_rows(plane: Plane<'_>, from: usize, first: usize, weights: &[i16], sum: &
 
 /// See [`Kernel::add_columns`].
 fn add_columns<const BYTES: usize>(
-    (rows, row_len): (&[i16], usize),
+    rows: Sums<'_>,
     filter: &ColumnFilter,
     channels: &[usize],
     resized: &mut [Vec<u8>],
 ) {
-    let rows = rows.chunks(row_len).take(ROWS);
+    let rows = rows.values.chunks(rows.stride).take(ROWS);
     let filter = &filter.filter;
     let (start, _) = filter.extent();
     for (&channel, resized) in channels.iter().zip(resized) {

@@ -47,12 +47,11 @@ const BLOCK: usize = 64;
 /// `sum` must hold a whole block.
 #[target_feature(enable = "avx2")]
 fn add_rows(plane: Plane<'_>, from: usize, first: usize, weights: &[i16], sum: &mut [i16]) {
-    let Some(further) = weights.len().checked_sub(1) else {
-        return;
-    };
-    // Checked here for all: in the loops below a check costs as much as the sums.
+    // Checked here for all, and not in the loops below.
     let start = first * plane.stride + from;
-    let rows = &plane.data[start..][..further * plane.stride + sum.len()];
+    let further = weights.len().saturating_sub(1);
+    let further = plane.stride.checked_mul(further).expect("rows in memory");
+    let rows = &plane.data[start..][..further + sum.len()];
     let last = sum.len() - BLOCK;
     let zero = _mm256_setzero_si256();
     let half = _mm256_set1_epi32(1 << (WEIGHT_BITS - 1));
@@ -182,7 +181,8 @@ fn vector(bytes: &[u8; 16]) -> __m128i {
 #[inline(always)]
 pub(super) fn fetch_ahead(plane: Plane<'_>, offset: usize, taps: usize, bytes: usize) {
     let rows = taps..taps + taps.div_ceil(2);
-    if offset + rows.end * plane.stride > plane.data.len() {
+    let end = rows.end.saturating_mul(plane.stride).saturating_add(offset);
+    if end > plane.data.len() {
         return;
     }
     for row in rows {
@@ -193,14 +193,6 @@ pub(super) fn fetch_ahead(plane: Plane<'_>, offset: usize, taps: usize, bytes: u
             unsafe { _mm_prefetch::<_MM_HINT_T0>(byte.cast()) };
         }
     }
-}
-
-/// The first `SIZE` values.
-#[inline(always)]
-pub(super) fn chunk<T, const SIZE: usize>(values: &[T]) -> &[T; SIZE] {
-    values
-        .first_chunk()
-        .expect("rows are as long as was checked")
 }
 
 /// A block.

@@ -8,7 +8,7 @@ use crate::frame::Plane;
 use crate::vector::Avx512;
 
 use super::super::filter::WEIGHT_BITS;
-use super::avx2::{chunk, fetch_ahead};
+use super::avx2::fetch_ahead;
 
 impl Avx512 {
     /// See [`super::Kernel::add_rows`]; false, and nothing done, if there are too few bytes for this.
@@ -117,7 +117,7 @@ fn level(sum: __m512i) -> __m512i {
 #[inline]
 #[target_feature(enable = "avx512bw")]
 fn block(bytes: &[u8]) -> [__m512i; 2] {
-    let block: &[u8; BLOCK] = chunk(bytes);
+    let block: &[u8; BLOCK] = bytes.first_chunk().expect("as long as was checked");
     // SAFETY: twice 512 bits; need not be aligned.
     unsafe {
         [

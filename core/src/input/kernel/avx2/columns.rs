@@ -6,14 +6,14 @@
 use std::arch::x86_64::*;
 
 use super::super::super::filter::{ColumnFilter, QUAD, WEIGHT_BITS};
-use super::super::{Pair, ROWS, row_bytes};
+use super::super::{Pair, ROWS, Sums, row_bytes};
 use crate::vector::Avx2;
 
 impl Avx2 {
-    /// See [`Kernel::add_columns`].
+    /// See [`super::super::Kernel::add_columns`].
     pub(in super::super) fn add_columns<const BYTES: usize>(
         self,
-        rows: (&[i16], usize),
+        rows: Sums<'_>,
         filter: &ColumnFilter,
         channels: &[usize],
         pairs: &mut Vec<Pair>,
@@ -31,13 +31,9 @@ impl Avx2 {
     }
 }
 
-/// Rows, from each to the next `row_len` values → pairs, `[BYTES, count]`.
+/// Rows → pairs, `[BYTES, count]`.
 #[target_feature(enable = "avx2")]
-fn transpose<const BYTES: usize>(
-    (rows, row_len): (&[i16], usize),
-    count: usize,
-    pairs: &mut [Pair],
-) {
+fn transpose<const BYTES: usize>(rows: Sums<'_>, count: usize, pairs: &mut [Pair]) {
     // Brings neighbours of one channel together.
     let neighbours = match BYTES {
         2 => _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15),
@@ -49,11 +45,11 @@ fn transpose<const BYTES: usize>(
     let (values, each) = if BYTES == 3 { (6, 1) } else { (8, 4 / BYTES) };
     let blocks = count / each;
     // Checked here for all. The last block's vector is the one that reaches furthest.
-    let end = (ROWS - 1) * row_len + blocks.saturating_sub(1) * values + 8;
-    let rows = rows[..end].as_ptr();
+    let end = (ROWS - 1) * rows.stride + blocks.saturating_sub(1) * values + 8;
+    let first = rows.values[..end].as_ptr();
     for block in 0..blocks {
         let row = |row: usize| {
-            let values = rows.wrapping_add(row * row_len + block * values);
+            let values = first.wrapping_add(row * rows.stride + block * values);
             // SAFETY: eight values before `end`, 128 bits; need not be aligned.
             unsafe { _mm_loadu_si128(values.cast()) }
         };
