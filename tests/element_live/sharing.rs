@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use casm_tests::engine::{Behaviour, POISON, register, register_for_frames};
-use casm_tests::gst::{count, mask, named, pipeline, said, stats, trimmed};
+use casm_tests::gst::{count, mask, named, occupied, pipeline, said, stats};
 use casm_tests::machine::{alone, beside};
 use gst::prelude::*;
 use gst_video::VideoRegionOfInterestMeta;
@@ -231,12 +231,12 @@ fn a_loaded_model_is_shared_and_the_first_settles_how_it_runs() {
     let properties = [("model-instance-id", "loaded"), ("device", "cpu")];
     let mut first = small(&properties);
     assert!(first.push_and_pull(grey(0, 100)).is_ok());
-    let (before, begin) = (trimmed(), Instant::now());
+    let (before, begin) = (occupied(), Instant::now());
     let mut others: Vec<_> = (0..7).map(|_| small(&properties)).collect();
     for other in &mut others {
         assert!(other.push_and_pull(grey(0, 100)).is_ok());
     }
-    let grown = trimmed().saturating_sub(before);
+    let grown = occupied().saturating_sub(before);
     println!("7 further streams: {grown} KiB more, {:?}", begin.elapsed());
     // A model of their own each would be 7 times 10 MB in weights alone.
     assert!(grown < 20 * 1024, "{grown} KiB more");

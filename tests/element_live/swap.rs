@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use casm::Checkpoint;
 use casm_tests::engine::register;
-use casm_tests::gst::{buffer, centred_ball, harness, info, mask, stats, trimmed};
+use casm_tests::gst::{buffer, centred_ball, harness, info, mask, occupied, stats};
 use casm_tests::machine::{alone, beside};
 use casm_tests::soak::heap;
 use gst::prelude::*;
@@ -193,14 +193,14 @@ fn fifty_swaps_leave_no_memory_behind() {
     swap(10);
     // The worker closes a model soon after the next one's first frame.
     std::thread::sleep(Duration::from_millis(500));
-    let (used, before) = (heap(), trimmed());
+    let (used, before) = (heap(), occupied());
     swap(50);
     // 2 to 41 KiB more were measured.
     eventually("what 50 models had in use is given back", || {
         heap() < used + (1 << 20)
     });
-    let grown = trimmed().saturating_sub(before);
-    println!("after 50 swaps {grown} KiB more than {before} KiB are resident");
+    let grown = occupied().saturating_sub(before);
+    println!("after 50 swaps {grown} KiB more than {before} KiB are occupied");
     // A model has 10 MB: losing each would be 500 MB.
     assert!(grown < 50 * 1024, "{grown} KiB more");
 }
